@@ -1,0 +1,91 @@
+//! Trunkline: a stream processor for contact-center data, driven by YAML pipelines.
+//!
+//! This page is the architecture of the code. What it says is true; `tests/architecture.rs` holds
+//! the table of levels against every `use` in `src`.
+//!
+//! # Levels
+//!
+//! A module imports only from levels below its own. Components (level 3) never import each other.
+//! Five levels; a module imports from the levels below its own:
+//!
+//! ```text
+//! 5 outside      cli  api
+//! 4 pipeline     config  graph
+//! 3 components   source  transform  sink
+//! 2 mechanisms   codec  condition  edge  layer  mask  observe  state
+//! 1 words        clock  diagnostic  event  failure  setting  stage
+//! ```
+//!
+//! `graph` imports `config`, never the reverse. `api` sees the counters of [`observe`] and nothing
+//! else. Only [`config`] reads the environment. There are no process globals but the log.
+//!
+//! # Four ideas that carry everything
+//!
+//! **Answering is acknowledging.** Everything downstream of a source is one [`stage::Stage`], a
+//! `tower::Service<Batch, Response = (), Error = Failure>`. `Ok(())` says that every event of the
+//! batch was delivered, or was dropped or dead-lettered because a rule said so; `Err` names those
+//! that were not. No token of acknowledgement travels with the data. A fan-out joins answers, a
+//! reply that is lost reads as a failure, and shutting down is "stop pulling, wait for the answers".
+//!
+//! **State is committed with the answer.** [`transform::dedup`] and [`transform::causal_reorder`]
+//! change what they remember when the answer is `Ok`. On disk ([`state`]) it changes when the whole
+//! delivery is settled, in *one transaction* with the source's checkpoint: after a crash, an event
+//! that comes again meets the state that it met the first time.
+//!
+//! **Resilience is one page.** `layer::stack` puts time-out, rate limit, concurrency limit,
+//! breaker, retry and dead letters around every sink, in one order, each line with its reason.
+//!
+//! **The compiler sees everything first.** [`config`] turns a file into a tree that knows its
+//! places; [`graph::check`] turns the tree into a pipeline and reports every mistake in one go;
+//! [`graph::run`] folds it into services, from the sinks back to the sources. Checking does no I/O
+//! but for files that the settings name.
+//!
+//! # An event
+//!
+//! An event's body ([`event`]) is the JSON text as it came, beside a *tape*: an index of one
+//! 8-byte word a scalar and two a container, in one allocation for a whole batch. The compiler
+//! interns all paths that any component names, and the pass that checks the grammar resolves them
+//! all: a look-up is one array read, however many stages ask. Changes lie over the text as a short
+//! list; reads consult it, and the serialiser copies what lies between two changes byte for byte.
+//! A member that a pipeline reads and that comes twice is refused: two readers would see two things.
+//!
+//! # The way of a batch
+//!
+//! A pump (`graph::pump`) pulls its source, gives each event its [`event::Origin`], and calls the
+//! graph; deliveries are begun in order and their futures are polled once before the next is begun,
+//! so every queue on the way is entered in order. Transforms run in the pump's own task; an
+//! [`edge`] (the only queue there is, bounded by events and bytes) stands in front of every sink
+//! and wherever `buffer:` asks for one, with a worker of its own. Sources decode on all cores, in
+//! order. What fails is delivered again by the pump from memory, or by the transport behind the
+//! source. Deliveries with a checkpoint are settled in order, so a cursor never passes a hole.
+//!
+//! # Counting
+//!
+//! Every node counts what it received, delivered, dropped, dead-lettered and gave back ([`observe`]);
+//! at a quiet point the figures of every node and of the whole add up, and a run whose ledger does
+//! not add up fails. Copies made by a fan-out are counted as created, and as rejoined when they
+//! fail together.
+//!
+//! # Adding a component
+//!
+//! One file below `source`, `transform` or `sink`, with a `Config` (`check`: pure, reports all
+//! mistakes) and what it opens, and a few lines in the catalogue of its parent module. The traits
+//! are on one page: [`stage`]. What it is given when it is built: [`layer::TransformContext`] and
+//! its siblings.
+//! and inside its own level only along these arrows (`=>`: nothing but that):
+//!
+//! ```text
+//! cli -> api                  # the command line starts the server
+//! api => observe              # which shows what a handle shows
+//! graph -> config
+//! layer -> observe state
+//! edge -> layer observe       # its workers catch panics as the layers do
+//! setting -> diagnostic event
+//! stage -> event failure
+//! failure -> event
+//! clock -> event
+//! ```
+//!
+//! Components (level 3) never import each other, nor does a file of one import another's.
+//! `tests/architecture.rs` reads these tables and holds every `use` against them.
+
