@@ -90,6 +90,9 @@
 //! `tests/architecture.rs` reads these tables and holds every `use` against them.
 
 pub mod clock;
+pub mod config;
+pub mod diagnostic;
 pub mod event;
 pub mod failure;
+pub mod setting;
 pub mod stage;
