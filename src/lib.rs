@@ -94,5 +94,6 @@ pub mod config;
 pub mod diagnostic;
 pub mod event;
 pub mod failure;
+pub mod observe;
 pub mod setting;
 pub mod stage;
