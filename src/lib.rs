@@ -94,6 +94,7 @@ pub mod config;
 pub mod diagnostic;
 pub mod event;
 pub mod failure;
+pub mod mask;
 pub mod observe;
 pub mod setting;
 pub mod stage;
