@@ -90,6 +90,7 @@
 //! `tests/architecture.rs` reads these tables and holds every `use` against them.
 
 pub mod clock;
+pub mod codec;
 pub mod config;
 pub mod diagnostic;
 pub mod event;
