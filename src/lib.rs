@@ -99,3 +99,4 @@ pub mod mask;
 pub mod observe;
 pub mod setting;
 pub mod stage;
+pub mod state;
