@@ -91,6 +91,7 @@
 
 pub mod clock;
 pub mod codec;
+pub mod condition;
 pub mod config;
 pub mod diagnostic;
 pub mod event;

@@ -1,0 +1,94 @@
+//! Conditions on events, as one writes them in a pipeline file.
+//!
+//! ```yaml
+//! where: { path: .type, equals: completed }
+//! where: { all: [ { path: .duration_seconds, greater: 30 }, { not: { label: late } } ] }
+//! ```
+//!
+//! A condition never fails: what is not there, or is of another type than it is compared with,
+//! makes every comparison false (and `not` of it true). A path with `[]` holds when any of the
+//! places that it leads to does.
+
+mod check;
+mod operand;
+#[cfg(test)]
+mod tests;
+
+use crate::diagnostic::Report;
+use crate::event::{Event, Labels, Path};
+use crate::setting::{Node, Setting};
+
+use operand::Test;
+
+/// How deep conditions may be nested in each other.
+pub const MAX_DEPTH: usize = 16;
+
+/// Something that holds for an event or does not.
+#[derive(Clone, Debug)]
+pub struct Condition(Rule);
+
+#[derive(Clone, Debug)]
+enum Rule {
+    All(Vec<Rule>),
+    Any(Vec<Rule>),
+    Not(Box<Rule>),
+    Label(Labels),
+    Field(Path, Test),
+}
+
+impl Condition {
+    /// Reads a condition; every mistake in it goes into the report, at its place.
+    pub fn check(node: &Node, report: &mut Report) -> Option<Self> {
+        check::rule(node, 1, report).map(Self)
+    }
+
+    /// Does it hold for this event?
+    pub fn holds(&self, event: &Event) -> bool {
+        self.0.holds(event)
+    }
+
+    /// Shows every path in it, so that it can be interned.
+    pub fn paths(&mut self, visit: &mut dyn FnMut(&mut Path)) {
+        self.0.paths(visit);
+    }
+}
+
+impl Setting for Condition {
+    const EXPECTED: &'static str = "a condition";
+
+    fn read(node: &Node, report: &mut Report) -> Option<Self> {
+        Self::check(node, report)
+    }
+}
+
+impl Rule {
+    fn holds(&self, event: &Event) -> bool {
+        match self {
+            Self::All(rules) => rules.iter().all(|rule| rule.holds(event)),
+            Self::Any(rules) => rules.iter().any(|rule| rule.holds(event)),
+            Self::Not(rule) => !rule.holds(event),
+            Self::Label(label) => event.labels.contains(*label),
+            Self::Field(path, Test::Exists(there)) => event.get(path).is_some() == *there,
+            // Most paths lead to one place, which the parser has looked up already.
+            Self::Field(path, test) if !path.is_multiple() => {
+                event.get(path).is_some_and(|value| test.holds(value))
+            }
+            Self::Field(path, test) => {
+                let mut any = false;
+                event.each(path, &mut |value| any = any || test.holds(value));
+                any
+            }
+        }
+    }
+
+    fn paths(&mut self, visit: &mut dyn FnMut(&mut Path)) {
+        match self {
+            Self::All(rules) | Self::Any(rules) => {
+                rules.iter_mut().for_each(|rule| rule.paths(visit));
+            }
+            Self::Not(rule) => rule.paths(visit),
+            Self::Label(_) => {}
+            Self::Field(path, _) => visit(path),
+        }
+    }
+}
