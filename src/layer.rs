@@ -1,0 +1,38 @@
+//! Resilience and counting: the layers that the engine puts around components, so that an author
+//! of a component can neither forget them nor write them anew. `layer::stack` is the one page on
+//! which those around a sink are put together.
+
+mod account;
+mod breaker;
+mod dead_letter;
+mod deliver;
+mod guard;
+mod keyed;
+mod letter;
+mod node;
+mod output;
+mod rate_limit;
+mod retry;
+mod stack;
+#[cfg(test)]
+pub(crate) mod testing;
+mod timeout;
+mod transform;
+
+pub(crate) use account::Account;
+pub use breaker::{Breaker, BreakerPolicy};
+pub use dead_letter::DeadLetter;
+pub use deliver::Deliver;
+pub use guard::guard;
+pub use keyed::{Keyed, KeyedPolicy};
+pub use letter::{LetterBox, Redact};
+pub use node::{
+    MAIN, SinkContext, SinkPart, SourceContext, SourcePart, TransformContext, TransformPart,
+    VisitPaths,
+};
+pub use output::{Output, Outputs};
+pub use rate_limit::{RateLimit, RatePolicy};
+pub use retry::{Backoff, Retry, RetryPolicy};
+pub use stack::{StackPolicy, stack};
+pub use timeout::Timeout;
+pub use transform::{Transformed, split_node};

@@ -1,0 +1,149 @@
+//! What a component is given when it is built into a pipeline, and what the engine asks of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+use super::{DeadLetter, LetterBox, Outputs, StackPolicy, Transformed, split_node, stack};
+use crate::event::{Path, PathSet};
+use crate::failure::Failure;
+use crate::observe::{NodeMeter, Progress};
+use crate::stage::{OpenSource, Phase, Sink, Split, Stage, Transform};
+use crate::state::{Store, Table};
+
+/// Visits every path of a component's configuration, so that the compiler can intern it.
+pub type VisitPaths<'a> = &'a mut dyn FnMut(&mut Path);
+
+/// A source that was checked and can be opened.
+pub trait SourcePart: Send {
+    /// Shows its paths.
+    fn paths(&mut self, _: VisitPaths<'_>) {}
+    /// How to open its connection; does not connect yet.
+    fn build(self: Box<Self>, context: SourceContext) -> OpenSource;
+}
+
+/// A transform that was checked and can be built.
+pub trait TransformPart: Send {
+    /// Shows its paths.
+    fn paths(&mut self, _: VisitPaths<'_>) {}
+    /// Whether it keeps events back until others come. Batches then reach it in the turn in which
+    /// they were handed over, so that the end of the input finds all of them there.
+    fn holds(&self) -> bool {
+        false
+    }
+    /// Builds the node in front of its outputs.
+    ///
+    /// # Errors
+    /// When its state cannot be read.
+    fn build(self: Box<Self>, context: TransformContext) -> Result<Stage, Failure>;
+}
+
+/// A sink that was checked and can be built.
+pub trait SinkPart: Send {
+    /// Shows its paths.
+    fn paths(&mut self, _: VisitPaths<'_>) {}
+    /// Opens the sink and puts the stack around it.
+    ///
+    /// # Errors
+    /// When it cannot be opened (a folder that is not writable, a schema that does not fit).
+    fn build(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Stage, Failure>>;
+}
+
+/// For a source.
+pub struct SourceContext {
+    /// The node's name.
+    pub node: Arc<str>,
+    /// All paths that the pipeline reads.
+    pub paths: Arc<PathSet>,
+    /// Holds its checkpoints.
+    pub store: Store,
+    /// What the progress bar shows.
+    pub progress: Progress,
+}
+
+/// The unnamed output of a transform.
+pub const MAIN: &str = "";
+
+/// For a transform.
+pub struct TransformContext {
+    /// The node's name.
+    pub node: Arc<str>,
+    /// Its outputs by name ([`MAIN`] is the unnamed one); those that nobody reads are not there.
+    pub outputs: HashMap<String, Stage>,
+    /// For what it rejects.
+    pub letters: LetterBox,
+    /// Its counters.
+    pub meter: NodeMeter,
+    /// Its state.
+    pub table: Table,
+    /// How far the pipeline is.
+    pub phase: watch::Receiver<Phase>,
+    /// Whether large batches may be worked on side by side: not in front of a node that holds.
+    pub aside: bool,
+}
+
+impl TransformContext {
+    fn main(&mut self) -> Stage {
+        self.outputs
+            .remove(MAIN)
+            .unwrap_or_else(|| nowhere(self.meter.clone()))
+    }
+
+    /// A plain transform.
+    pub fn plain<T: Transform>(mut self, transform: T) -> Stage {
+        let main = self.main();
+        Stage::new(
+            Transformed::new(transform, main, self.letters, self.meter).side_by_side(self.aside),
+        )
+    }
+
+    /// A transform whose rejects go to the output of this name, if anybody reads it.
+    pub fn with_rejects<T: Transform>(mut self, transform: T, output: &str) -> Stage {
+        if let Some(stage) = self.outputs.remove(output) {
+            self.letters = self.letters.routed_to(stage);
+        }
+        self.plain(transform)
+    }
+
+    /// A transform with the named outputs.
+    pub fn split<S: Split>(mut self, split: S, names: &[String]) -> Stage {
+        let outputs = names.iter().map(|name| self.outputs.remove(name)).collect();
+        split_node(split, Outputs(outputs), self.meter)
+    }
+
+    /// A node that is a layer of its own: `layer` puts it in front of the output. What it rejects
+    /// goes to the dead letters.
+    pub fn layered(mut self, layer: impl FnOnce(Stage) -> Stage) -> Stage {
+        let node = layer(self.main());
+        Stage::new(DeadLetter::around_stage(node, self.letters, self.meter))
+    }
+}
+
+/// For what nobody reads: counted as dropped.
+fn nowhere(meter: NodeMeter) -> Stage {
+    Stage::new(tower::service_fn(move |batch: crate::event::Batch| {
+        meter.dropped("unrouted", batch.len() as u64);
+        futures::future::ready(Ok(()))
+    }))
+}
+
+/// For a sink.
+pub struct SinkContext {
+    /// The node's name.
+    pub node: Arc<str>,
+    /// What is put around it.
+    pub policy: StackPolicy,
+    /// For what it rejects.
+    pub letters: LetterBox,
+    /// Its counters.
+    pub meter: NodeMeter,
+}
+
+impl SinkContext {
+    /// Puts the stack around the sink.
+    pub fn stack<S: Sink>(self, sink: S) -> Stage {
+        stack(sink, self.policy, self.letters, self.meter)
+    }
+}
