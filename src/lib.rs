@@ -101,5 +101,8 @@ pub mod layer;
 pub mod mask;
 pub mod observe;
 pub mod setting;
+pub mod sink;
+pub mod source;
 pub mod stage;
 pub mod state;
+pub mod transform;

@@ -1,0 +1,207 @@
+//! What a pipeline file says about a warehouse.
+
+use std::path::PathBuf;
+
+use super::dialect::Dialect;
+use super::model::{INPUTS, SOURCE_SYSTEM, WIDTH};
+use crate::event::Path;
+use crate::setting::{Fields, Setting, is_name};
+
+/// Schema in which the tables live unless the file names another.
+const SCHEMA: &str = "cc_analytics";
+
+/// The fields of the sink `warehouse`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `dialect`: default `sqlite`.
+    pub dialect: Dialect,
+    /// `path`: the database file of SQLite. Its folder is made if it is missing.
+    pub path: PathBuf,
+    /// `schema`: default `cc_analytics`. In SQLite the file is the schema, and this only names it.
+    pub schema: String,
+    /// `auto_create`: make what is missing of the tables at the start; default true.
+    pub auto_create: bool,
+    /// `source_system`: stands in every row's column of that name; default `GENESYS_CLOUD`.
+    pub source_system: String,
+    /// `staging`: load batches as text into a staging table and check them there; default false.
+    pub staging: bool,
+    /// `columns`: where each column is found in the event.
+    pub(super) paths: [Path; WIDTH],
+}
+
+impl Config {
+    /// Reads the fields of the component; all mistakes go into the report.
+    pub fn check(fields: &mut Fields<'_>) -> Option<Self> {
+        let dialect = read_dialect(fields);
+        let path: Option<PathBuf> = fields.required("path");
+        let path = path.filter(|path| {
+            let memory = path.as_os_str() == ":memory:";
+            if memory {
+                let message = "a warehouse in memory would be lost at the end of the run";
+                fields
+                    .error("bad-path", fields.span_of("path"), message)
+                    .hint("name a file");
+            }
+            !memory
+        });
+        let schema = fields.or("schema", SCHEMA.to_owned());
+        if !is_name(&schema) {
+            let message = "a schema's name starts with a letter or `_` and goes on with letters, \
+                 digits, `_` and `-`";
+            fields.error("bad-name", fields.span_of("schema"), message);
+        }
+        let auto_create = fields.or("auto_create", true);
+        let source_system = read_source_system(fields);
+        let staging = fields.or("staging", false);
+        let paths = read_paths(fields);
+        Some(Self {
+            dialect: dialect?,
+            path: path?,
+            schema,
+            auto_create,
+            source_system,
+            staging,
+            paths,
+        })
+    }
+
+    /// Calls `visit` with every path that is read from events.
+    pub fn paths(&mut self, visit: &mut dyn FnMut(&mut Path)) {
+        self.paths.iter_mut().for_each(visit);
+    }
+}
+
+fn read_dialect(fields: &mut Fields<'_>) -> Option<Dialect> {
+    let Some(node) = fields.node("dialect") else {
+        return Some(Dialect::Sqlite);
+    };
+    let name = String::read(node, fields.report())?;
+    let found = Dialect::ALL.iter().find(|(known, _)| *known == name);
+    if found.is_none() {
+        let known: Vec<_> = Dialect::ALL.iter().map(|(known, _)| *known).collect();
+        fields
+            .error(
+                "unsupported-dialect",
+                node.span,
+                format!("there is no dialect {}", node.shown()),
+            )
+            .hint(format!("the dialects are `{}`", known.join("`, `")));
+    }
+    found.map(|(_, dialect)| *dialect)
+}
+
+fn read_source_system(fields: &mut Fields<'_>) -> String {
+    let text = fields.or("source_system", SOURCE_SYSTEM.to_owned());
+    let span = fields.span_of("source_system");
+    if text.is_empty() {
+        fields.error("empty-value", span, "`source_system` is empty");
+    } else if text.chars().count() > 255 || text.contains('\0') {
+        let message = "`source_system` takes at most 255 characters, none of them zero";
+        fields.error("out-of-range", span, message);
+    }
+    text
+}
+
+fn read_paths(fields: &mut Fields<'_>) -> [Path; WIDTH] {
+    let mut paths = default_paths();
+    fields.section("columns", "the `columns` of the warehouse", |columns| {
+        for (path, input) in paths.iter_mut().zip(&INPUTS) {
+            if let Some(given) = columns.optional(input.name) {
+                *path = given;
+            }
+        }
+        Some(())
+    });
+    paths
+}
+
+/// Where the columns are found in a record of an export.
+pub(super) fn default_paths() -> [Path; WIDTH] {
+    std::array::from_fn(|place| Path::of([INPUTS[place].path]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::{Report, Span};
+    use crate::setting::{Key, Node, Value};
+
+    fn text(value: &str) -> Value {
+        Value::Text(value.to_owned())
+    }
+
+    fn map(entries: Vec<(&str, Value)>) -> Value {
+        let (span, mut nodes) = (Span::default(), Vec::new());
+        for (name, value) in entries {
+            let key = Key {
+                name: name.to_owned(),
+                span,
+            };
+            nodes.push((key, Node::new(value, span)));
+        }
+        Value::Map(nodes)
+    }
+
+    fn check(entries: Vec<(&str, Value)>) -> (Option<Config>, Vec<String>) {
+        let mut report = Report::new("f");
+        let node = Node::new(map(entries), Span::default());
+        let mut fields = Fields::new(&node, "sink `w` (warehouse)", &mut report).unwrap();
+        let config = Config::check(&mut fields);
+        fields.finish();
+        let found = report
+            .iter()
+            .map(|item| format!("{}: {} ({:?})", item.code, item.message, item.hint));
+        (config, found.collect())
+    }
+
+    #[test]
+    fn a_path_is_enough() {
+        let (config, found) = check(vec![("path", text("out/w.db"))]);
+        let config = config.unwrap();
+        assert_eq!(found, Vec::<String>::new());
+        assert_eq!(config.schema, "cc_analytics");
+        assert_eq!(config.source_system, "GENESYS_CLOUD");
+        assert!(config.auto_create && !config.staging);
+        assert_eq!(config.paths[2].to_string(), ".timestamp");
+    }
+
+    #[test]
+    fn columns_are_mapped_and_misspelt_ones_found() {
+        let columns = map(vec![
+            ("event_id", text(".detail.id")),
+            ("queue", text(".q")),
+        ]);
+        let (config, found) = check(vec![("path", text("w.db")), ("columns", columns)]);
+        let paths = config.unwrap().paths;
+        assert_eq!(paths[0].to_string(), ".detail.id");
+        assert_eq!(paths[1].to_string(), ".interaction_id");
+        assert!(
+            found.len() == 1 && found[0].starts_with("unknown-field"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn all_mistakes_show() {
+        let (config, found) = check(vec![
+            ("dialect", text("snowflake")),
+            ("path", text(":memory:")),
+            ("schema", text("a b")),
+            ("source_system", text("")),
+            ("staging", Value::Int(1)),
+        ]);
+        assert!(config.is_none());
+        let codes: Vec<_> = found.iter().map(|f| f.split(':').next().unwrap()).collect();
+        assert_eq!(
+            codes,
+            [
+                "unsupported-dialect",
+                "bad-path",
+                "bad-name",
+                "empty-value",
+                "wrong-type"
+            ]
+        );
+        assert!(found[0].contains("`snowflake`") && found[0].contains("`sqlite`"));
+    }
+}

@@ -1,0 +1,305 @@
+//! The tables of the warehouse, as every dialect has them: names, kinds, keys and indexes.
+
+/// What a column holds. A dialect has its own word for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Text of at most this many characters.
+    Text(usize),
+    /// A whole number of 32 bits.
+    Integer,
+    /// A whole number of 64 bits.
+    Long,
+    /// A point in time, in milliseconds.
+    Timestamp,
+    /// A day.
+    Date,
+}
+
+/// Whether a column may be empty, and what stands in it if nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// The table's primary key.
+    Key,
+    /// Never empty.
+    Required,
+    /// May be empty.
+    Optional,
+    /// Never empty, 0 unless written.
+    Zero,
+    /// [`SOURCE_SYSTEM`] unless written.
+    Source,
+    /// The moment of the row's first writing. No statement ever names this column.
+    Created,
+}
+
+/// A column of a table.
+pub(super) struct Column {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub need: Need,
+}
+
+/// A column of an index, and whether the newest or largest comes first.
+pub(super) type Sorted = (&'static str, bool);
+
+/// A table.
+pub(super) struct Table {
+    pub name: &'static str,
+    pub columns: &'static [Column],
+    /// Name and columns of each index besides the key.
+    pub indexes: &'static [(&'static str, &'static [Sorted])],
+}
+
+/// What `source_system` says unless the configuration says something else.
+pub(super) const SOURCE_SYSTEM: &str = "GENESYS_CLOUD";
+
+const NAME: Kind = Kind::Text(255);
+const STATE: Kind = Kind::Text(50);
+const URL: Kind = Kind::Text(2048);
+
+const fn column(name: &'static str, kind: Kind, need: Need) -> Column {
+    Column { name, kind, need }
+}
+
+const CREATED_AT: Column = column("created_at", Kind::Timestamp, Need::Created);
+const SOURCE: Column = column("source_system", NAME, Need::Source);
+const COUNTER: Column = column("event_counter", Kind::Long, Need::Zero);
+
+/// All tables, the facts first. The raw event is in none of them.
+pub(super) const TABLES: &[Table] = &[
+    Table {
+        name: "fact_interactions",
+        columns: &[
+            column("event_id", NAME, Need::Key),
+            column("interaction_id", NAME, Need::Required),
+            column("event_timestamp", Kind::Timestamp, Need::Optional),
+            column("interaction_type", STATE, Need::Optional),
+            column("direction", STATE, Need::Optional),
+            column("state", STATE, Need::Optional),
+            column("duration_seconds", Kind::Integer, Need::Optional),
+            column("queue_name", NAME, Need::Optional),
+            column("agent_id", NAME, Need::Optional),
+            SOURCE,
+            // With the timestamp it guards the row against going back in time.
+            COUNTER,
+            CREATED_AT,
+        ],
+        indexes: &[
+            (
+                "ix_fact_interactions_event_timestamp",
+                &[("event_timestamp", true)],
+            ),
+            (
+                "ix_fact_interactions_queue_type",
+                &[("queue_name", false), ("interaction_type", false)],
+            ),
+        ],
+    },
+    Table {
+        name: "dim_agents",
+        columns: &[column("agent_id", NAME, Need::Key), SOURCE, CREATED_AT],
+        indexes: &[],
+    },
+    Table {
+        name: "dim_queues",
+        columns: &[column("queue_name", NAME, Need::Key), SOURCE, CREATED_AT],
+        indexes: &[],
+    },
+    Table {
+        name: "dim_time",
+        columns: &[
+            // In UTC, as everything here.
+            column("hour_start", Kind::Timestamp, Need::Key),
+            column("date", Kind::Date, Need::Required),
+            column("year", Kind::Integer, Need::Required),
+            column("quarter", Kind::Integer, Need::Required),
+            column("month", Kind::Integer, Need::Required),
+            column("day", Kind::Integer, Need::Required),
+            column("hour", Kind::Integer, Need::Required),
+            // 1 is Monday (ISO 8601).
+            column("day_of_week", Kind::Integer, Need::Required),
+        ],
+        indexes: &[],
+    },
+    Table {
+        name: "call_recordings",
+        columns: &[
+            column("event_id", NAME, Need::Key),
+            column("interaction_id", NAME, Need::Required),
+            column("recording_url", URL, Need::Required),
+            column("event_timestamp", Kind::Timestamp, Need::Optional),
+            COUNTER,
+            CREATED_AT,
+        ],
+        indexes: &[(
+            "ix_call_recordings_interaction",
+            &[("interaction_id", false)],
+        )],
+    },
+];
+
+/// A column that is filled from an event.
+pub(super) struct Input {
+    pub name: &'static str,
+    pub kind: Kind,
+    /// Where it is found unless the configuration says something else.
+    pub path: &'static str,
+}
+
+const fn input(name: &'static str, kind: Kind, path: &'static str) -> Input {
+    Input { name, kind, path }
+}
+
+/// How many columns are filled from an event.
+pub(super) const WIDTH: usize = 10;
+
+/// The columns that are filled from an event; the constants below are places in this list.
+pub(super) const INPUTS: [Input; WIDTH] = [
+    input("event_id", NAME, "event_id"),
+    input("interaction_id", NAME, "interaction_id"),
+    input("event_timestamp", Kind::Timestamp, "timestamp"),
+    input("interaction_type", STATE, "type"),
+    input("direction", STATE, "direction"),
+    input("state", STATE, "state"),
+    input("duration_seconds", Kind::Integer, "duration_seconds"),
+    input("queue_name", NAME, "queue_name"),
+    input("agent_id", NAME, "agent_id"),
+    input("recording_url", URL, "recording_url"),
+];
+
+pub(super) const EVENT_ID: usize = 0;
+pub(super) const INTERACTION_ID: usize = 1;
+pub(super) const EVENT_TIMESTAMP: usize = 2;
+pub(super) const INTERACTION_TYPE: usize = 3;
+pub(super) const DIRECTION: usize = 4;
+pub(super) const STATE_NAME: usize = 5;
+pub(super) const QUEUE_NAME: usize = 7;
+pub(super) const AGENT_ID: usize = 8;
+pub(super) const RECORDING_URL: usize = 9;
+
+/// How rows come into a table: new keys are inserted; a row that is there is replaced if the new
+/// one is later in the order of the `guard` columns, and left alone otherwise.
+pub(super) struct Merge {
+    pub table: &'static str,
+    /// The columns that are written, the key first, in the order in which values are bound.
+    pub columns: &'static [&'static str],
+    /// Compared one after the other; empty: a row that is there is never replaced. After time and
+    /// counter it names all other columns, so that of two rows that claim the same place in time
+    /// the same one wins, whichever came first.
+    pub guard: &'static [Guard],
+}
+
+/// A column of the guard.
+pub(super) enum Guard {
+    /// Empty counts as less than any text.
+    Text(&'static str),
+    /// Empty counts as less than any number.
+    Number(&'static str),
+}
+
+pub(super) const FACTS: Merge = Merge {
+    table: "fact_interactions",
+    columns: &[
+        "event_id",
+        "interaction_id",
+        "event_timestamp",
+        "interaction_type",
+        "direction",
+        "state",
+        "duration_seconds",
+        "queue_name",
+        "agent_id",
+        "source_system",
+        "event_counter",
+    ],
+    guard: &[
+        Guard::Text("event_timestamp"),
+        Guard::Number("event_counter"),
+        Guard::Text("interaction_id"),
+        Guard::Text("interaction_type"),
+        Guard::Text("direction"),
+        Guard::Text("state"),
+        Guard::Number("duration_seconds"),
+        Guard::Text("queue_name"),
+        Guard::Text("agent_id"),
+    ],
+};
+
+/// Guarded by itself: an event that says nothing of a recording takes none away.
+pub(super) const RECORDINGS: Merge = Merge {
+    table: "call_recordings",
+    columns: &[
+        "event_id",
+        "interaction_id",
+        "recording_url",
+        "event_timestamp",
+        "event_counter",
+    ],
+    guard: &[
+        Guard::Text("event_timestamp"),
+        Guard::Number("event_counter"),
+        Guard::Text("interaction_id"),
+        Guard::Text("recording_url"),
+    ],
+};
+
+pub(super) const AGENTS: Merge = Merge {
+    table: "dim_agents",
+    columns: &["agent_id", "source_system"],
+    guard: &[],
+};
+
+pub(super) const QUEUES: Merge = Merge {
+    table: "dim_queues",
+    columns: &["queue_name", "source_system"],
+    guard: &[],
+};
+
+pub(super) const HOURS: Merge = Merge {
+    table: "dim_time",
+    columns: &[
+        "hour_start",
+        "date",
+        "year",
+        "quarter",
+        "month",
+        "day",
+        "hour",
+        "day_of_week",
+    ],
+    guard: &[],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merges_write_every_column_but_created_at() {
+        for merge in [FACTS, RECORDINGS, AGENTS, QUEUES, HOURS] {
+            let table = TABLES.iter().find(|t| t.name == merge.table).unwrap();
+            let written: Vec<_> = table
+                .columns
+                .iter()
+                .filter(|column| column.need != Need::Created)
+                .map(|column| column.name)
+                .collect();
+            assert_eq!(merge.columns, written, "{}", merge.table);
+            assert_eq!(table.columns[0].need, Need::Key);
+        }
+    }
+
+    #[test]
+    fn inputs_have_the_kind_of_their_column() {
+        for input in &INPUTS {
+            let column = TABLES
+                .iter()
+                .flat_map(|table| table.columns)
+                .find(|column| column.name == input.name)
+                .unwrap();
+            assert_eq!(column.kind, input.kind, "{}", input.name);
+        }
+        assert_eq!(INPUTS[RECORDING_URL].name, "recording_url");
+        assert_eq!(INPUTS[QUEUE_NAME].name, "queue_name");
+    }
+}

@@ -1,0 +1,125 @@
+//! Where events come from.
+
+pub mod file;
+pub mod stdin;
+
+use std::sync::Arc;
+
+use crate::codec::{Compression, Framing, Limits};
+use crate::failure::Failure;
+use crate::layer::{SourceContext, SourcePart};
+use crate::setting::{Fields, Size};
+use crate::stage::{OpenSource, Source};
+
+/// Most records that go on together.
+const MOST_BATCH_EVENTS: usize = 2048;
+/// Longest record that may be asked for, in bytes.
+const MOST_RECORD_BYTES: u64 = 256 << 20;
+
+/// How records lie in the bytes of a source. The fields `framing`, `compression`, `max_record` and
+/// `batch_events`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Format {
+    /// Default: auto.
+    pub framing: Framing,
+    /// The default is the source's.
+    pub compression: Compression,
+    /// Of a record 1 MiB, of a batch 1,000 events, where nothing else is said.
+    pub limits: Limits,
+}
+
+impl Format {
+    /// Reads the four fields. Reports what is wrong and goes on with the defaults.
+    pub fn check(fields: &mut Fields<'_>, compression: Compression) -> Self {
+        let framing = fields.choice(
+            "framing",
+            &[
+                ("auto", Framing::Auto),
+                ("lines", Framing::Lines),
+                ("concatenated", Framing::Concatenated),
+                ("array", Framing::Array),
+            ],
+        );
+        let said = fields.choice(
+            "compression",
+            &[
+                ("auto", Compression::Auto),
+                ("none", Compression::None),
+                ("gzip", Compression::Gzip),
+                ("zstd", Compression::Zstd),
+            ],
+        );
+        let record = fields.or("max_record", Size(1 << 20));
+        if !(1..=MOST_RECORD_BYTES).contains(&record.0) {
+            let span = fields.span_of("max_record");
+            let message = "`max_record` has to be between 1 byte and 256 MiB";
+            fields.error("out-of-range", span, message);
+        }
+        let events = fields.or("batch_events", 1000_usize);
+        if !(1..=MOST_BATCH_EVENTS).contains(&events) {
+            let span = fields.span_of("batch_events");
+            let message = format!("`batch_events` has to be between 1 and {MOST_BATCH_EVENTS}");
+            fields.error("out-of-range", span, message);
+        }
+        Self {
+            framing: framing.unwrap_or_default(),
+            compression: said.unwrap_or(compression),
+            limits: Limits {
+                block_records: events,
+                record_bytes: record.bytes(),
+                ..Limits::default()
+            },
+        }
+    }
+}
+
+/// The catalogue: every type of source, by its name in a pipeline file.
+pub const KINDS: &[&str] = &["file", "stdin"];
+
+/// A source as a pipeline file says it.
+pub enum Config {
+    /// Files, folders and patterns of them.
+    File(file::Config),
+    /// Standard input.
+    Stdin(stdin::Config),
+}
+
+impl Config {
+    /// Reads the fields of a type of [`KINDS`]. Pure: reports every mistake, touches nothing.
+    pub fn check(kind: &str, fields: &mut Fields<'_>) -> Option<Self> {
+        match kind {
+            "file" => file::Config::check(fields).map(Self::File),
+            "stdin" => stdin::Config::check(fields).map(Self::Stdin),
+            _ => None,
+        }
+    }
+}
+
+impl SourcePart for Config {
+    fn build(self: Box<Self>, context: SourceContext) -> OpenSource {
+        let config = Arc::new(*self);
+        Box::new(move || {
+            let opened = config.open(&context);
+            Box::pin(async move { opened })
+        })
+    }
+}
+
+impl Config {
+    fn open(&self, context: &SourceContext) -> Result<Box<dyn Source>, Failure> {
+        let SourceContext {
+            node,
+            paths,
+            store,
+            progress,
+        } = context;
+        let (paths, progress) = (paths.clone(), progress.clone());
+        match self {
+            Self::File(config) => {
+                let cursor = store.checkpoints(node)?;
+                file::open(config, node, paths, cursor, progress)
+            }
+            Self::Stdin(config) => stdin::open(config, node, paths, progress),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! `causal_reorder`: puts the events of each conversation in causal order, and numbers them.
+//!
+//! Events of one key (the conversation) leave in the order in which they happened, known by the
+//! life cycle of states and event times, by a sequence number, or by vector clocks. What comes before
+//! its predecessor is held until that comes or `max_wait` has passed; then it goes on with a label
+//! (`orphan`, `gap`), never silently. What comes after its successor goes on with the label `late`.
+//! Each event leaves with its conversation's own counter, its event time and its labels.
+//!
+//! **Answers.** The answer of a batch waits for those of its events that are held: an event goes on
+//! in another batch than it came in, and `flight` joins the answers. When the input has ended
+//! nothing waits any longer; when the run stops, what is held is answered as not delivered, for the
+//! next run to bring again.
+//!
+//! **State.** The counters, and what else decides about the order, are durable with the answers
+//! (see `order`), as hashes and numbers only.
+
+mod config;
+mod conversation;
+mod conversations;
+mod driver;
+mod flight;
+mod hash;
+mod held;
+mod order;
+mod reading;
+mod rules;
+mod watermark;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tower::Service;
+
+use crate::event::{Batch, Event};
+use crate::failure::{Cause, Failure, Kind, Loss, Which};
+use crate::observe::NodeMeter;
+use crate::stage::{Phase, Stage};
+use crate::state::Table;
+
+pub use config::{By, Config, Lifecycle};
+
+use driver::{Shared, drive};
+use flight::{Answer, Flight};
+use order::Order;
+use reading::{Facts, Reader, Refusal};
+
+/// The stage, before it knows what is below it.
+pub struct CausalReorder {
+    reader: Reader,
+    pass_without_key: bool,
+    shared: Arc<Shared>,
+}
+
+impl CausalReorder {
+    /// Reads the conversations back from the table.
+    ///
+    /// # Errors
+    /// When the table cannot be read, or holds what this version did not write.
+    pub fn open(
+        config: &Config,
+        table: Table,
+        meter: NodeMeter,
+        phase: watch::Receiver<Phase>,
+    ) -> Result<Self, Failure> {
+        let order = Order::open(config, table.clone(), meter)?;
+        Ok(Self {
+            reader: Reader::new(config, table.seed()),
+            pass_without_key: config.pass_without_key,
+            shared: Arc::new(Shared::new(order, table, phase)),
+        })
+    }
+
+    /// In front of `inner`. To be called within a runtime: the first batch starts a task, which
+    /// ends with the last clone of the stage and the last answer.
+    pub fn layer(self, inner: Stage) -> Stage {
+        let handle = Arc::new(Handle {
+            reader: self.reader,
+            pass_without_key: self.pass_without_key,
+            shared: self.shared,
+            template: inner.clone(),
+            driver: OnceLock::new(),
+        });
+        Stage::new(Reorder { handle, inner })
+    }
+}
+
+/// What all clones of the stage share; the driver ends with it.
+struct Handle {
+    reader: Reader,
+    pass_without_key: bool,
+    shared: Arc<Shared>,
+    template: Stage,
+    driver: OnceLock<AbortHandle>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Some(driver) = self.driver.get() {
+            driver.abort();
+        }
+    }
+}
+
+impl Handle {
+    fn arrive(&self, below: Stage, batch: Batch) -> Answer {
+        self.driver.get_or_init(|| {
+            let driver = drive(Arc::clone(&self.shared), self.template.clone());
+            tokio::spawn(driver).abort_handle()
+        });
+        let mut scratch = Vec::new();
+        let read = batch
+            .events()
+            .iter()
+            .map(|event| self.reader.read(event, &mut scratch))
+            .collect();
+        self.take(below, batch.into_events(), read)
+    }
+
+    fn take(
+        &self,
+        below: Stage,
+        mut events: Vec<Event>,
+        mut read: Vec<Result<Facts, Refusal>>,
+    ) -> Answer {
+        let pass = |refusal: &Refusal| self.pass_without_key && *refusal == Refusal::MissingKey;
+        let refused = |read: &Result<_, _>| read.as_ref().is_err_and(|refusal| !pass(refusal));
+        let mut losses = Vec::new();
+        if read.iter().any(refused) {
+            let mut all = std::mem::take(&mut read).into_iter();
+            events.retain(|event| match all.next() {
+                Some(Err(refusal)) if !pass(&refusal) => {
+                    losses.push(reject(event, refusal));
+                    false
+                }
+                Some(facts) => {
+                    read.push(facts);
+                    true
+                }
+                None => false,
+            });
+        }
+        let flight = Flight::new(events.len());
+        for loss in losses {
+            flight.lost(loss);
+        }
+        let facts = read.into_iter().map(Result::ok).collect();
+        self.shared.arrive(below, events, facts, flight)
+    }
+}
+
+fn reject(event: &Event, refusal: Refusal) -> Loss {
+    Loss {
+        kind: Kind::Rejected,
+        node: Arc::default(),
+        which: Which::Only(vec![event.origin]),
+        cause: Cause::new(refusal.reason(), refusal.message()),
+    }
+}
+
+#[derive(Clone)]
+struct Reorder {
+    handle: Arc<Handle>,
+    inner: Stage,
+}
+
+impl Service<Batch> for Reorder {
+    type Response = ();
+    type Error = Failure;
+    type Future = BoxFuture<'static, Result<(), Failure>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, batch: Batch) -> Self::Future {
+        // The one that is ready goes with the batch; a clone of it is not ready.
+        let fresh = self.inner.clone();
+        let ready = std::mem::replace(&mut self.inner, fresh);
+        let handle = Arc::clone(&self.handle);
+        let answer = handle.arrive(ready, batch);
+        Box::pin(async move {
+            let answer = answer.await;
+            drop(handle);
+            answer
+        })
+    }
+}
