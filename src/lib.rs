@@ -97,6 +97,7 @@ pub mod diagnostic;
 pub mod edge;
 pub mod event;
 pub mod failure;
+pub mod graph;
 pub mod layer;
 pub mod mask;
 pub mod observe;

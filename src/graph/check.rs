@@ -1,0 +1,585 @@
+//! From the tree of a file to a checked pipeline, with every mistake on the way.
+
+use std::collections::HashMap;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::common::{self, Address};
+use super::outline::{Doubts, Kind, Outline, Shape};
+use super::{DeadLetterNode, Input, Pipeline, SinkNode, SourceNode, StateSetting, TransformNode};
+use crate::config::Loaded;
+use crate::diagnostic::{Report, Span, nearest};
+use crate::edge::EdgePolicy;
+use crate::layer::{Redact, SinkPart, StackPolicy, TransformPart};
+use crate::mask::Redactor;
+use crate::setting::{Fields, Key, NAME_LENGTH, Node, Setting, is_name, read_name, wrong_type};
+use crate::{sink, source, transform};
+
+/// What came of checking a file.
+pub struct Checked {
+    /// The pipeline; `None` when there is any error.
+    pub pipeline: Option<Pipeline>,
+    /// Its shape, as far as it could be read.
+    pub outline: Outline,
+    /// Every mistake of the file.
+    pub report: Report,
+}
+
+/// Checks a file that was read. Pure but for the files that its settings name (a JSON Schema).
+pub fn check(loaded: &Loaded) -> Checked {
+    let mut report = loaded.report.clone();
+    let mut outline = Outline::default();
+    let base = FilePath::new(&*loaded.file)
+        .parent()
+        .unwrap_or(FilePath::new(""));
+    let mut pipeline = None;
+    if let Some(tree) = &loaded.tree {
+        let mut checking = Checking {
+            base: base.into(),
+            ..Checking::default()
+        };
+        if let Some(settings) = checking.root(tree, &mut report) {
+            outline = checking.outline(&settings.name);
+            outline.check(&checking.doubts, &mut report);
+            checking.check_limits(&settings, &mut report);
+            // Whatever was wrong is in the report: what stands in for it never runs.
+            pipeline = (!report.has_errors()).then(|| checking.assemble(settings, &outline));
+        }
+    }
+    Checked {
+        pipeline,
+        outline,
+        report,
+    }
+}
+
+/// What stands beside the nodes.
+struct Settings {
+    name: String,
+    state: StateSetting,
+    api: Option<std::net::SocketAddr>,
+    delivery: super::PumpPolicy,
+    grace: Duration,
+    dead_letter: Option<DeadLetterNode>,
+    /// Whether the file has dead letters for the pipeline, right or wrong.
+    letters: bool,
+}
+
+/// A node that was read, with the place of what may contradict something else.
+struct Draft<P> {
+    shape: Shape,
+    node: Option<P>,
+}
+
+#[derive(Default)]
+struct Checking {
+    base: PathBuf,
+    sources: Vec<Draft<SourceNode>>,
+    transforms: Vec<Draft<TransformNode>>,
+    sinks: Vec<Draft<SinkNode>>,
+    masks: Vec<transform::pii_mask::Config>,
+    limits: Vec<Limit>,
+    doubts: Doubts,
+    /// The first source without dead letters of its own.
+    bare: Option<Span>,
+}
+
+/// A bound of a node that must fit the pipeline's own.
+struct Limit {
+    node: String,
+    held: Option<(usize, Span)>,
+    wait: Option<(&'static str, Duration, Span)>,
+}
+
+/// Most components of a pipeline: each is a service that calls the next, and a thread's stack holds
+/// all of a chain (`tests/cli.rs` runs the longest one, with stack to spare).
+const MOST_COMPONENTS: usize = 128;
+
+const SECTIONS: [&str; 3] = ["sources", "transforms", "sinks"];
+
+impl Checking {
+    fn root(&mut self, tree: &Node, report: &mut Report) -> Option<Settings> {
+        let mut fields = Fields::new(tree, "a pipeline", report)?;
+        check_version(&mut fields);
+        let name = name(&mut fields);
+        let state = state(&mut fields);
+        let api = fields.section("api", "api", |f| f.required::<Address>("address"));
+        let delivery = common::delivery(&mut fields);
+        let grace = fields.or("grace", Duration::from_secs(30));
+        let dead_letter = self.dead_letter("the pipeline", &mut fields);
+        let letters = fields.has("dead_letter");
+        check_size(tree, &mut fields)?;
+        for section in SECTIONS {
+            self.section(section, &mut fields);
+        }
+        fields.finish();
+        Some(Settings {
+            name: name.unwrap_or_default(),
+            state,
+            api: api.map(|address| address.0),
+            delivery,
+            grace,
+            dead_letter,
+            letters,
+        })
+    }
+
+    fn section(&mut self, section: &'static str, fields: &mut Fields<'_>) {
+        let node = match section {
+            "transforms" => fields.node(section),
+            _ => fields.required_node(section),
+        };
+        let Some(node) = node else { return };
+        let Some(entries) = node.as_map() else {
+            let expected = format!("`{section}` to be a mapping of names to components");
+            let entry = wrong_type(node, &expected, fields.report());
+            entry.hint("write `name: { type: ..., ... }` below it for each one");
+            return;
+        };
+        if entries.is_empty() && section != "transforms" {
+            let message = format!("`{section}` needs at least one component");
+            let kinds = match section {
+                "sources" => source::KINDS,
+                _ => sink::KINDS,
+            };
+            fields
+                .error("empty-value", node.span, message)
+                .hint(format!("the types are `{}`", kinds.join("`, `")));
+        }
+        for (key, node) in entries {
+            // A component with a wrong name is read all the same, so that all its mistakes show.
+            let key = &self.named(key, fields.report());
+            match section {
+                "sources" => self.source(key, node, fields.report()),
+                "transforms" => self.transform(key, node, fields.report()),
+                _ => self.sink(key, node, fields.report()),
+            }
+        }
+    }
+
+    /// The name that messages have for a component, after saying what is wrong with it.
+    fn named(&mut self, key: &Key, report: &mut Report) -> Key {
+        let mut key = key.clone();
+        if read_name(&key, report).is_none() {
+            key.name = key.name.chars().take(NAME_LENGTH).collect();
+        }
+        self.check_taken(&key, report);
+        key
+    }
+
+    fn check_taken(&self, key: &Key, report: &mut Report) {
+        if key.name == "dead_letter" {
+            let message = "the name `dead_letter` is taken by the pipeline's dead letters";
+            report
+                .error("duplicate-name", key.span, message)
+                .hint("call it otherwise, such as `rejected`");
+            return;
+        }
+        let Some(first) = self.shapes().find(|shape| shape.name == key.name) else {
+            return;
+        };
+        let message = format!(
+            "there is already a {} called `{}`",
+            first.kind.word(),
+            key.name
+        );
+        report
+            .error("duplicate-name", key.span, message)
+            .hint(format!(
+                "it is defined at line {}; call one of the two otherwise",
+                first.span.line
+            ));
+    }
+
+    fn shapes(&self) -> impl Iterator<Item = &Shape> {
+        let sources = self.sources.iter().map(|draft| &draft.shape);
+        let transforms = self.transforms.iter().map(|draft| &draft.shape);
+        let sinks = self.sinks.iter().map(|draft| &draft.shape);
+        sources.chain(transforms).chain(sinks)
+    }
+
+    fn outline(&self, name: &str) -> Outline {
+        Outline {
+            name: name.into(),
+            nodes: self.shapes().cloned().collect(),
+        }
+    }
+
+    fn source(&mut self, key: &Key, node: &Node, report: &mut Report) {
+        let mut shape = Shape::new(key, Kind::Source);
+        let what = format!("source `{}`", key.name);
+        let kinds = ("source", source::KINDS);
+        let read = read_node(&what, node, kinds, report, |kind, fields| {
+            shape.component = kind.into();
+            let part = source::Config::check(kind, fields);
+            let reconnect = common::reconnect(fields);
+            let dead_letter = self.dead_letter(&what, fields);
+            if !fields.has("dead_letter") {
+                self.bare.get_or_insert(key.span);
+            }
+            Some(SourceNode {
+                name: key.name.as_str().into(),
+                component: kind,
+                part: Box::new(part?),
+                reconnect,
+                dead_letter,
+            })
+        });
+        self.sources.push(Draft { shape, node: read });
+    }
+
+    fn transform(&mut self, key: &Key, node: &Node, report: &mut Report) {
+        let mut shape = Shape::new(key, Kind::Transform);
+        shape.inputs = self.inputs(node, report);
+        let inputs = shape.sources();
+        let what = format!("transform `{}`", key.name);
+        let kinds = ("transform", transform::KINDS);
+        let read = read_node(&what, node, kinds, report, |kind, fields| {
+            fields.required_node("inputs");
+            let buffer = common::edge(fields, EdgePolicy::default());
+            let dead_letter = self.dead_letter(&what, fields);
+            let part = transform::Config::check(kind, fields, &self.base);
+            // Its outputs are known only when it is right; until then it counts as having all.
+            let part = part?;
+            shape.component = kind.into();
+            (shape.main, shape.outputs) = part.outputs();
+            if let transform::Config::PiiMask(mask) = &part {
+                self.masks.push(mask.clone());
+            }
+            self.limits.extend(limit_of(&what, &part, fields));
+            let part: Box<dyn TransformPart> = Box::new(part);
+            Some(TransformNode {
+                name: key.name.as_str().into(),
+                component: kind,
+                inputs,
+                buffer,
+                part,
+                dead_letter,
+            })
+        });
+        self.transforms.push(Draft { shape, node: read });
+    }
+
+    fn sink(&mut self, key: &Key, node: &Node, report: &mut Report) {
+        let mut shape = Shape::new(key, Kind::Sink);
+        shape.inputs = self.inputs(node, report);
+        let inputs = shape.sources();
+        let what = format!("sink `{}`", key.name);
+        let kinds = ("sink", sink::KINDS);
+        let read = read_node(&what, node, kinds, report, |kind, fields| {
+            fields.required_node("inputs");
+            shape.component = kind.into();
+            let policy = self.stack(&what, fields);
+            let default = EdgePolicy {
+                in_flight: policy.concurrency,
+                ..EdgePolicy::default()
+            };
+            let buffer = common::edge(fields, default).unwrap_or(default);
+            let dead_letter = self.dead_letter(&what, fields);
+            let part: Box<dyn SinkPart> = Box::new(sink::Config::check(kind, fields)?);
+            Some(SinkNode {
+                name: key.name.as_str().into(),
+                component: kind,
+                inputs,
+                buffer,
+                policy,
+                part,
+                dead_letter,
+            })
+        });
+        self.sinks.push(Draft { shape, node: read });
+    }
+
+    /// `dead_letter:` of a node or of the pipeline.
+    fn dead_letter(&mut self, owner: &str, fields: &mut Fields<'_>) -> Option<DeadLetterNode> {
+        let node = fields.node("dead_letter")?;
+        let what = format!("`dead_letter` of {owner}");
+        let kinds = ("sink", sink::KINDS);
+        read_node(&what, node, kinds, fields.report(), |kind, f| {
+            let policy = self.stack(&what, f);
+            let part: Box<dyn SinkPart> = Box::new(sink::Config::check(kind, f)?);
+            Some(DeadLetterNode {
+                component: kind,
+                part,
+                policy,
+            })
+        })
+    }
+
+    /// The settings around a sink; its time limit has to fit the pipeline's.
+    fn stack(&mut self, what: &str, fields: &mut Fields<'_>) -> StackPolicy {
+        let policy = common::stack(fields);
+        self.limits.push(Limit {
+            node: what.into(),
+            held: None,
+            wait: Some(("timeout", policy.timeout, fields.span_of("timeout"))),
+        });
+        policy
+    }
+
+    /// `inputs:` of a node, each with its place. Read by hand, and first: also of a node whose type
+    /// is wrong it is known what it reads.
+    fn inputs(&mut self, node: &Node, report: &mut Report) -> Vec<(Input, Span)> {
+        let Some(node) = node.get("inputs") else {
+            self.doubts.unread = true;
+            return Vec::new();
+        };
+        let items = node.as_list().unwrap_or(std::slice::from_ref(node));
+        if items.is_empty() {
+            report
+                .error("empty-value", node.span, "`inputs` names nothing to read")
+                .hint("name a source or a transform: `inputs: [name]`");
+            self.doubts.unread = true;
+        }
+        let mut inputs = Vec::with_capacity(items.len());
+        for item in items {
+            let Some(text) = item.as_text() else {
+                self.doubts.unread = true;
+                wrong_type(item, "the name of a source or transform", report)
+                    .hint("write `inputs: [name]`, or several: `inputs: [one, other]`");
+                continue;
+            };
+            if item.from_variable {
+                self.doubts.hidden.insert(item.span);
+            }
+            let (node, output) = text.split_once('.').unwrap_or((text, ""));
+            let (node, output) = (node.into(), output.into());
+            inputs.push((Input { node, output }, item.span));
+        }
+        inputs
+    }
+
+    /// Bounds that contradict each other (what is held must fit what may be under way).
+    fn check_limits(&self, settings: &Settings, report: &mut Report) {
+        let delivery = &settings.delivery;
+        for limit in &self.limits {
+            if let Some((held, span)) = limit.held
+                && held > delivery.max_events
+            {
+                let most = delivery.max_events;
+                let message = format!(
+                    "{} may hold {held} events, but only {most} may be under way",
+                    limit.node
+                );
+                report
+                    .error("conflicting-limits", span, message)
+                    .hint(format!(
+                        "lower `max_held` to at most {most}, or raise `delivery.max_events`"
+                    ));
+            }
+            if let Some((name, wait, span)) = limit.wait
+                && wait >= delivery.deadline
+            {
+                let message = format!(
+                    "the `{name}` of {} ({wait:?}) is not shorter than the deadline of a delivery ({:?})",
+                    limit.node, delivery.deadline
+                );
+                let hint = format!("lower `{name}`, or raise `delivery.deadline`");
+                report.error("conflicting-limits", span, message).hint(hint);
+            }
+        }
+        if let Some(span) = self.bare.filter(|_| !settings.letters) {
+            report
+                .warning(
+                    "no-dead-letter",
+                    span,
+                    "records that are refused have nowhere to go: the first one stops the run",
+                )
+                .hint(
+                    "add `dead_letter: { type: file, path: dead-letters.ndjson }` to the pipeline",
+                );
+        }
+    }
+
+    fn assemble(self, settings: Settings, outline: &Outline) -> Pipeline {
+        let Settings {
+            name,
+            state,
+            api,
+            delivery,
+            grace,
+            dead_letter,
+            ..
+        } = settings;
+        let redact: Arc<dyn Redact> = Arc::new(Masking(redactor(&self.masks)));
+        let sources = self
+            .sources
+            .into_iter()
+            .filter_map(|draft| draft.node)
+            .collect();
+        let mut transforms: HashMap<String, TransformNode> = self
+            .transforms
+            .into_iter()
+            .filter_map(|draft| draft.node.map(|node| (node.name.to_string(), node)))
+            .collect();
+        let order = outline.order();
+        let transforms = order
+            .iter()
+            .filter_map(|name| transforms.remove(name))
+            .collect();
+        let sinks = self
+            .sinks
+            .into_iter()
+            .filter_map(|draft| draft.node)
+            .collect();
+        let name = name.into();
+        Pipeline {
+            name,
+            sources,
+            transforms,
+            sinks,
+            dead_letter,
+            redact,
+            delivery,
+            grace,
+            state,
+            api,
+        }
+    }
+}
+
+/// Masks dead letters by the rules of all masks of the pipeline and by detection.
+struct Masking(Redactor);
+
+impl Redact for Masking {
+    fn event(&self, event: &mut crate::event::Event) {
+        self.0.redact(event);
+    }
+
+    fn text(&self, text: &str) -> String {
+        self.0.redact_text(text)
+    }
+}
+
+/// Too many components are told once, and none of them is read.
+fn check_size(tree: &Node, fields: &mut Fields<'_>) -> Option<()> {
+    let entries = SECTIONS.iter().filter_map(|name| tree.get(name)?.as_map());
+    let last = entries.flatten().nth(MOST_COMPONENTS);
+    let Some((key, _)) = last else {
+        return Some(());
+    };
+    let message = format!("a pipeline has at most {MOST_COMPONENTS} components");
+    fields
+        .error("too-complex", key.span, message)
+        .hint("several pipelines can run in one process: `trunkline run a.yaml b.yaml`");
+    None
+}
+
+fn check_version(fields: &mut Fields<'_>) {
+    if let Some(version) = fields.required::<i64>("version")
+        && version != 1
+    {
+        let span = fields.span_of("version");
+        let message = format!("this build reads version 1, not version {version}");
+        fields
+            .error("unsupported-version", span, message)
+            .hint("write `version: 1`, or use the build that this file was written for");
+    }
+}
+
+fn name(fields: &mut Fields<'_>) -> Option<String> {
+    let name = fields.required::<String>("name")?;
+    if is_name(&name) {
+        return Some(name);
+    }
+    let span = fields.span_of("name");
+    fields
+        .error("bad-name", span, "this cannot name a pipeline")
+        .hint("use letters, digits, `_` and `-`, at most 64, starting with a letter or `_`");
+    None
+}
+
+fn state(fields: &mut Fields<'_>) -> StateSetting {
+    let read = |f: &mut Fields<'_>| {
+        let memory = match f.has("type") {
+            true => f.choice("type", &[("memory", true), ("embedded", false)]),
+            false => Some(false),
+        };
+        match memory {
+            Some(true) => Some(StateSetting::Memory),
+            Some(false) => f.required::<PathBuf>("path").map(StateSetting::Embedded),
+            // The path belongs to one of the types: which one is meant is not known.
+            None => {
+                f.has("path");
+                None
+            }
+        }
+    };
+    fields
+        .section("state", "state", read)
+        .unwrap_or(StateSetting::Memory)
+}
+
+fn limit_of(what: &str, part: &transform::Config, fields: &mut Fields<'_>) -> Option<Limit> {
+    let transform::Config::CausalReorder(config) = part else {
+        return None;
+    };
+    let held = Some((config.max_held, fields.span_of("max_held")));
+    let wait = Some(("max_wait", config.max_wait, fields.span_of("max_wait")));
+    Some(Limit {
+        node: what.into(),
+        held,
+        wait,
+    })
+}
+
+/// Reads the `type` of a node, then the rest by it.
+fn read_node<T>(
+    what: &str,
+    node: &Node,
+    (word, kinds): (&str, &[&'static str]),
+    report: &mut Report,
+    read: impl FnOnce(&'static str, &mut Fields<'_>) -> Option<T>,
+) -> Option<T> {
+    let shown = node
+        .get("type")
+        .and_then(Node::as_text)
+        .filter(|kind| kinds.contains(kind));
+    let what = match shown {
+        Some(kind) => format!("{what} ({kind})"),
+        None => what.to_owned(),
+    };
+    let mut fields = Fields::new(node, &what, report)?;
+    let said = fields.required_node("type")?;
+    let kind = String::read(said, fields.report())?;
+    let Some(kind) = kinds.iter().find(|known| **known == kind) else {
+        // The nearest name of a hidden value would tell most of it.
+        let near = nearest(&kind, kinds.iter().copied()).filter(|_| !said.from_variable);
+        let hint = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the types are `{}`", kinds.join("`, `")),
+        };
+        let message = format!("{} is not a type of {word}", said.shown());
+        fields
+            .error("unknown-component", said.span, message)
+            .hint(hint);
+        return None;
+    };
+    let value = read(kind, &mut fields);
+    fields.finish();
+    value
+}
+
+impl Shape {
+    fn new(key: &Key, kind: Kind) -> Self {
+        Self {
+            name: key.name.clone(),
+            kind,
+            component: String::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            main: true,
+            span: key.span,
+        }
+    }
+
+    fn sources(&self) -> Vec<Input> {
+        self.inputs.iter().map(|(input, _)| input.clone()).collect()
+    }
+}
+
+/// The rules by which a pipeline's dead letters are masked.
+fn redactor(masks: &[transform::pii_mask::Config]) -> Redactor {
+    Redactor::new(masks.iter().map(transform::pii_mask::Config::policy))
+}
