@@ -89,6 +89,8 @@
 //! Components (level 3) never import each other, nor does a file of one import another's.
 //! `tests/architecture.rs` reads these tables and holds every `use` against them.
 
+pub mod api;
+pub mod cli;
 pub mod clock;
 pub mod codec;
 pub mod condition;

@@ -1,0 +1,179 @@
+//! The command line.
+
+mod check;
+mod draw;
+mod run;
+mod show;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::observe::LogFormat;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// A stream processor for contact-center data, driven by YAML pipelines.
+#[derive(Parser)]
+#[command(name = "trunkline", version, styles = STYLES, after_help = EXAMPLES)]
+struct Arguments {
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    color: Colour,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  trunkline run pipelines/quickstart.yaml            run a pipeline
+  trunkline validate pipelines/*.yaml                find every mistake, offline
+  trunkline graph pipelines/quickstart.yaml          see how data flows";
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run one or many pipelines until their inputs end or a signal comes.
+    ///
+    /// SIGINT and SIGTERM drain: what was accepted is delivered, the ledger is printed, and the
+    /// exit code is 0. A second signal ends the process at once; nothing that was answered is lost.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunArguments),
+    /// Check pipelines without running them; connects to nothing.
+    ///
+    /// Reads the files given and those that their settings name. Exit code 0 when there is no
+    /// error, 1 when there is.
+    #[command(after_help = VALIDATE_EXAMPLES)]
+    Validate {
+        /// Pipeline files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// How to show what is wrong.
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Draw a pipeline.
+    #[command(after_help = GRAPH_EXAMPLES)]
+    Graph {
+        /// The pipeline file.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// What to draw for.
+        #[arg(long, value_enum, default_value_t = Picture::Text)]
+        format: Picture,
+    },
+    /// Print completions for a shell.
+    #[command(
+        after_help = "Example:\n  trunkline completions bash > /etc/bash_completion.d/trunkline"
+    )]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+const RUN_EXAMPLES: &str = "Examples:
+  trunkline run pipelines/quickstart.yaml
+  trunkline run --summary summary.json pipelines/quickstart.yaml
+  trunkline run live.yaml exports.yaml               two pipelines in one process
+  cat events.ndjson | trunkline run from-stdin.yaml";
+const VALIDATE_EXAMPLES: &str = "Examples:
+  trunkline validate pipelines/quickstart.yaml
+  trunkline validate --format github pipelines/*.yaml  annotations in a pull request
+  trunkline validate --format json p.yaml | jq .";
+const GRAPH_EXAMPLES: &str = "Examples:
+  trunkline graph pipelines/quickstart.yaml
+  trunkline graph --format mermaid pipelines/quickstart.yaml >> README.md
+  trunkline graph --format dot pipelines/quickstart.yaml | dot -Tsvg > flow.svg";
+
+#[derive(clap::Args)]
+struct RunArguments {
+    /// Pipeline files.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Write the closing ledger to this file as JSON (an array when there are several pipelines).
+    #[arg(long, value_name = "FILE")]
+    summary: Option<PathBuf>,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t = LogShape::Text)]
+    log_format: LogShape,
+    /// Least severe log lines shown.
+    #[arg(long, default_value = "info", value_name = "LEVEL", value_parser = LEVELS)]
+    log_level: String,
+    /// Show no progress bar (there is none either when stderr is not a terminal).
+    #[arg(long)]
+    no_progress: bool,
+}
+
+const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
+#[derive(Clone, Copy, ValueEnum)]
+enum LogShape {
+    Text,
+    Json,
+}
+
+impl From<LogShape> for LogFormat {
+    fn from(shape: LogShape) -> Self {
+        match shape {
+            LogShape::Text => LogFormat::Text,
+            LogShape::Json => LogFormat::Json,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// With the line and a caret, for people.
+    Text,
+    /// One array of objects.
+    Json,
+    /// Workflow commands that annotate a pull request on GitHub.
+    Github,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Picture {
+    /// A tree for the terminal.
+    Text,
+    /// A flowchart for Markdown.
+    Mermaid,
+    /// A graph for Graphviz.
+    Dot,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let Arguments { color, command } = Arguments::parse();
+    match command {
+        Command::Run(arguments) => run::run(arguments, color),
+        Command::Validate { files, format } => check::validate(&files, format, color),
+        Command::Graph { file, format } => draw::graph(&file, format, color),
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "trunkline", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,248 @@
+//! `trunkline run`.
+
+use std::collections::HashMap;
+use std::io::{self, stderr};
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::show;
+use super::{Colour, RunArguments};
+use crate::api;
+use crate::failure::Failure;
+use crate::graph::run::{open_store, run as run_pipeline};
+use crate::graph::{Pipeline, StateSetting};
+use crate::observe::{Ledger, Observer, Screen, Show, draw_progress, init_log};
+
+pub(super) fn run(arguments: RunArguments, colour: Colour) -> ExitCode {
+    let colour = show::colours(colour, &stderr());
+    let Some(pipelines) = read_all(&arguments, colour) else {
+        return ExitCode::FAILURE;
+    };
+    let screen = match init_log(arguments.log_format.into(), &arguments.log_level, colour) {
+        Ok(screen) => screen,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start threads: {error}")),
+    };
+    let (outcome, ledgers) = runtime.block_on(drive(pipelines, &arguments, &screen));
+    // A read of stdin that never returns must not hold up the end of the process.
+    runtime.shutdown_background();
+    for ledger in &ledgers {
+        show::complain(&ledger.render(terminal_width(), colour));
+    }
+    let mut good = outcome;
+    for ledger in &ledgers {
+        if let Err(wrong) = ledger.adds_up() {
+            show::complain(&format!("error: the ledger does not add up: {wrong}\n"));
+            good = false;
+        }
+    }
+    if let Some(file) = &arguments.summary
+        && let Err(error) = write_summary(file, &ledgers)
+    {
+        return fail(&format!("cannot write {}: {error}", file.display()));
+    }
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    show::complain(&format!("error: {message}\n"));
+    ExitCode::FAILURE
+}
+
+fn terminal_width() -> usize {
+    let size = rustix::termios::tcgetwinsize(stderr());
+    size.map_or(100, |size| usize::from(size.ws_col).clamp(60, 160))
+}
+
+/// Checks all files before anything starts: a broken pipeline never runs.
+fn read_all(arguments: &RunArguments, colour: bool) -> Option<Vec<Pipeline>> {
+    let mut pipelines = Vec::new();
+    let mut good = true;
+    for file in &arguments.files {
+        let (loaded, checked) = show::read(file);
+        show::complain(&show::text(&checked.report, &loaded.sources(), colour));
+        good &= !checked.report.has_errors();
+        pipelines.extend(checked.pipeline);
+    }
+    good &= !clash(&pipelines);
+    good.then_some(pipelines)
+}
+
+/// Pipelines of one process need names and state of their own.
+fn clash(pipelines: &[Pipeline]) -> bool {
+    let mut names = HashMap::new();
+    let mut states = HashMap::new();
+    let mut clash = false;
+    for pipeline in pipelines {
+        if names.insert(&pipeline.name, ()).is_some() {
+            fail(&format!("two pipelines are called `{}`", pipeline.name));
+            clash = true;
+        }
+        if let StateSetting::Embedded(path) = &pipeline.state
+            && let Some(other) = states.insert(path, &pipeline.name)
+        {
+            let (path, name) = (path.display(), &pipeline.name);
+            fail(&format!(
+                "`{other}` and `{name}` both keep their state in {path}"
+            ));
+            clash = true;
+        }
+    }
+    clash
+}
+
+async fn drive(
+    pipelines: Vec<Pipeline>,
+    arguments: &RunArguments,
+    screen: &Screen,
+) -> (bool, Vec<Ledger>) {
+    let observers: Vec<Observer> = pipelines
+        .iter()
+        .map(|pipeline| Observer::new(&pipeline.name))
+        .collect();
+    let (stop, stopping) = watch::channel(false);
+    let ready = begin(&pipelines, &observers, stop).await;
+    let apis = match ready {
+        Ok(apis) => apis,
+        Err(failure) => return (report(Err(failure)), Vec::new()),
+    };
+    let mut running = JoinSet::new();
+    for (pipeline, observer) in pipelines.into_iter().zip(&observers) {
+        let (observer, mut stopping) = (observer.clone(), stopping.clone());
+        running.spawn(async move {
+            let store = open_store(&pipeline.state).inspect_err(|failure| {
+                let failed = crate::observe::RunState::Failed(failure.to_string());
+                observer.set_state(failed);
+            })?;
+            let stop = async move {
+                // The sender lives as long as the process listens for signals.
+                let _ = stopping.wait_for(|stop| *stop).await;
+            };
+            run_pipeline(pipeline, &observer, store, stop).await
+        });
+    }
+    let all = async {
+        let mut good = true;
+        while let Some(ended) = running.join_next().await {
+            let failed = |panic: tokio::task::JoinError| Failure::fatal("panic", panic.to_string());
+            good &= report(ended.map_err(failed).and_then(|outcome| outcome));
+        }
+        good
+    };
+    let show = if arguments.no_progress {
+        Show::Never
+    } else {
+        Show::OnTerminal
+    };
+    let good = match observers.first() {
+        Some(first) => draw_progress(first.progress(), screen.clone(), show, all).await,
+        None => all.await,
+    };
+    apis.end();
+    (good, observers.iter().map(Observer::ledger).collect())
+}
+
+fn report(outcome: Result<(), Failure>) -> bool {
+    if let Err(failure) = &outcome {
+        tracing::error!("{failure}");
+    }
+    outcome.is_ok()
+}
+
+/// Servers of the API: they answer until the last ledger is closed.
+struct Apis(Vec<tokio::task::JoinHandle<()>>);
+
+impl Apis {
+    fn end(self) {
+        self.0.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+/// Starts to listen: for signals, and on the addresses that pipelines name.
+async fn begin(
+    pipelines: &[Pipeline],
+    observers: &[Observer],
+    stop: watch::Sender<bool>,
+) -> Result<Apis, Failure> {
+    let broken = |error: io::Error| Failure::fatal("signals", format!("no signals: {error}"));
+    let signals = listen().map_err(broken)?;
+    tokio::spawn(async move {
+        let mut signals = signals;
+        signals.recv().await;
+        tracing::info!("stopping: what was accepted is delivered; a second signal ends at once");
+        stop.send_replace(true);
+        signals.recv().await;
+        std::process::exit(130);
+    });
+    let mut addresses: Vec<_> = pipelines
+        .iter()
+        .filter_map(|pipeline| pipeline.api)
+        .collect();
+    addresses.sort();
+    addresses.dedup();
+    let mut apis = Vec::new();
+    for address in addresses {
+        let served = api::serve(address, observers.to_vec(), std::future::pending::<()>()).await;
+        let (address, handle) = served.map_err(|error| {
+            Failure::fatal("api", format!("cannot serve the API on {address}: {error}"))
+        })?;
+        tracing::info!("metrics and health on http://{address}");
+        apis.push(handle);
+    }
+    Ok(Apis(apis))
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+fn listen() -> io::Result<Signals> {
+    let (interrupt, terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    Ok(Signals {
+        interrupt,
+        terminate,
+    })
+}
+
+impl Signals {
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Written beside and renamed, so that a reader never finds half of it.
+fn write_summary(file: &Path, ledgers: &[Ledger]) -> io::Result<()> {
+    let json = match ledgers {
+        [one] => one.to_json(),
+        many => {
+            let all: Vec<String> = many.iter().map(Ledger::to_json).collect();
+            format!("[{}]", all.join(","))
+        }
+    };
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".part");
+    std::fs::write(&beside, json + "\n")?;
+    std::fs::rename(&beside, file)
+}

@@ -1,0 +1,353 @@
+//! The HTTP interface over real sockets.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use trunkline::api;
+use trunkline::observe::{NodeKind, Observer, RunState};
+
+struct Server {
+    address: SocketAddr,
+    task: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Server {
+    async fn of(observers: &[Observer]) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (address, task) = api::serve(any, observers.to_vec(), stopped).await.unwrap();
+        Self {
+            address,
+            task,
+            stop,
+        }
+    }
+
+    async fn end(self) {
+        self.stop.send(()).unwrap();
+        tokio::time::timeout(Duration::from_secs(5), self.task)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    fn is_problem(&self, status: u16) {
+        assert_eq!(self.status, status, "{}", self.body);
+        assert!(
+            self.head
+                .contains("content-type: application/problem+json\r\n"),
+            "{}",
+            self.head
+        );
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["type"], "about:blank");
+        assert!(problem["title"].is_string() && problem["detail"].is_string());
+    }
+}
+
+async fn ask(address: SocketAddr, method: &str, path: &str) -> Answer {
+    let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    send(address, request.as_bytes()).await
+}
+
+async fn send(address: SocketAddr, request: &[u8]) -> Answer {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request).await.unwrap();
+    let mut text = Vec::new();
+    // A server that refuses early may reset the connection after its answer.
+    let _ = stream.read_to_end(&mut text).await;
+    let text = String::from_utf8(text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|word| word.parse().ok())
+        .unwrap_or(0);
+    Answer {
+        status,
+        head: format!("{head}\r\n").to_lowercase(),
+        body: body.to_owned(),
+    }
+}
+
+fn calls() -> Observer {
+    let observer = Observer::new("calls");
+    observer
+        .node("in", NodeKind::Source, "stdin")
+        .received(5, 100);
+    observer
+        .node("out", NodeKind::Sink, "blackhole")
+        .delivered(5, 100);
+    observer
+}
+
+#[tokio::test]
+async fn metrics_and_ledgers_show_the_observers_figures() {
+    let observer = calls();
+    let server = Server::of(&[observer.clone(), Observer::new("other one")]).await;
+
+    let metrics = ask(server.address, "GET", "/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert!(
+        metrics
+            .head
+            .contains("content-type: text/plain; version=0.0.4"),
+        "{}",
+        metrics.head
+    );
+    let line = "trunkline_events_received_total\
+                {pipeline=\"calls\",node=\"in\",component=\"stdin\"} 5\n";
+    assert!(metrics.body.contains(line), "{}", metrics.body);
+
+    let all = ask(server.address, "GET", "/api/v1/pipelines").await.json();
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&all[0]["name"], &all[0]["state"]),
+        (&"calls".into(), &"starting".into())
+    );
+    assert_eq!(all[0]["whole"]["delivered"], 5);
+
+    let ledger = ask(server.address, "GET", "/api/v1/pipelines/calls/ledger")
+        .await
+        .json();
+    assert_eq!(ledger["nodes"][0]["received"], 5);
+    let other = ask(
+        server.address,
+        "GET",
+        "/api/v1/pipelines/other%20one/ledger",
+    )
+    .await
+    .json();
+    assert_eq!(other["pipeline"], "other one");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn ready_is_only_who_runs() {
+    let (a, b) = (calls(), Observer::new("b"));
+    let server = Server::of(&[a.clone(), b.clone()]).await;
+    a.set_state(RunState::Running);
+    b.set_state(RunState::Running);
+    let ready = ask(server.address, "GET", "/health/ready").await;
+    assert_eq!(
+        (ready.status, &ready.json()["status"]),
+        (200, &"ready".into())
+    );
+
+    b.set_state(RunState::Failed("the disk is full".into()));
+    let unready = ask(server.address, "GET", "/health/ready").await;
+    assert_eq!(unready.status, 503);
+    let why = &unready.json()["pipelines"];
+    assert_eq!(why.as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&why[0]["name"], &why[0]["state"]),
+        (&"b".into(), &"failed".into())
+    );
+    assert_eq!(why[0]["reason"], "the disk is full");
+    let live = ask(server.address, "GET", "/health/live").await;
+    assert_eq!(
+        live.status, 200,
+        "a pipeline that failed is not a process that hangs"
+    );
+    server.end().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_or_not_allowed_is_a_problem_document() {
+    let server = Server::of(&[calls()]).await;
+    for path in [
+        "/",
+        "/metrics/x",
+        "/api/v1/pipelines/none/ledger",
+        "/api/v1/pipelines/%ff/ledger",
+    ] {
+        let answer = ask(server.address, "GET", path).await;
+        answer.is_problem(404);
+    }
+    for path in [
+        "/metrics",
+        "/health/live",
+        "/api/v1/pipelines",
+        "/api/v1/pipelines/calls/ledger",
+    ] {
+        for method in ["POST", "PUT", "DELETE"] {
+            let answer = ask(server.address, method, path).await;
+            answer.is_problem(405);
+            assert!(
+                answer.head.contains("allow: get,head\r\n"),
+                "{}",
+                answer.head
+            );
+        }
+    }
+    assert_eq!(ask(server.address, "HEAD", "/metrics").await.status, 200);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn heads_have_a_limit() {
+    let server = Server::of(&[calls()]).await;
+    let long = format!(
+        "GET /metrics HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n",
+        "y".repeat(64 * 1024)
+    );
+    assert_ne!(send(server.address, long.as_bytes()).await.status, 200);
+    let many = format!(
+        "GET /metrics HTTP/1.1\r\nHost: x\r\n{}\r\n",
+        "A: b\r\n".repeat(200)
+    );
+    assert_ne!(send(server.address, many.as_bytes()).await.status, 200);
+    assert_eq!(
+        send(server.address, b"\x16\x03\x01 not http\r\n\r\n")
+            .await
+            .status,
+        400
+    );
+    assert_eq!(ask(server.address, "GET", "/health/live").await.status, 200);
+    server.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_scrapes_at_once_beside_a_busy_pipeline_are_all_answered() {
+    let observer = Observer::new("busy");
+    let source = observer.node("in", NodeKind::Source, "stdin");
+    let sink = observer.node("out", NodeKind::Sink, "blackhole");
+    observer.set_state(RunState::Running);
+    let server = Server::of(std::slice::from_ref(&observer)).await;
+    let counting = tokio::spawn(async move {
+        for _ in 0..20_000 {
+            source.received(1, 1);
+            sink.delivered(1, 1);
+            source.delivered(1, 1);
+            tokio::task::yield_now().await;
+        }
+    });
+    // More than there are places: the rest must wait their turn, not fail.
+    let scrapes: Vec<_> = (0..200)
+        .map(|_| {
+            let address = server.address;
+            tokio::spawn(async move { ask(address, "GET", "/metrics").await })
+        })
+        .collect();
+    for scrape in scrapes {
+        let answer = scrape.await.unwrap();
+        assert_eq!(answer.status, 200);
+        assert!(answer.body.contains("trunkline_up{pipeline=\"busy\"} 1\n"));
+    }
+    counting.await.unwrap();
+    assert_eq!(observer.ledger().whole.delivered, 20_000);
+    server.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn places_are_limited_and_come_free_again() {
+    let server = Server::of(&[calls()]).await;
+    let mut idle = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream
+            .write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut first = [0];
+        stream.read_exact(&mut first).await.unwrap();
+        idle.push(stream);
+    }
+    let address = server.address;
+    let mut next = tokio::spawn(async move { ask(address, "GET", "/health/live").await });
+    // With every place taken by a client that keeps its connection, the next one waits ...
+    let waited = tokio::time::timeout(Duration::from_millis(100), &mut next).await;
+    assert!(waited.is_err(), "the 65th connection was served");
+    // ... until one leaves.
+    idle.pop();
+    assert_eq!(next.await.unwrap().status, 200);
+    drop(idle);
+    server.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_does_not_come_is_not_awaited_for_long() {
+    let server = Server::of(&[calls()]).await;
+    let begun = tokio::time::Instant::now();
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost:")
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    let _ = slow.read_to_end(&mut answer).await;
+    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    let waited = begun.elapsed().as_secs();
+    assert!((9..=11).contains(&waited), "closed after {waited} s");
+    server.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_connection_keeps_its_place_for_ever() {
+    let server = Server::of(&[calls()]).await;
+    let begun = tokio::time::Instant::now();
+    let mut busy = TcpStream::connect(server.address).await.unwrap();
+    let mut answered = 0;
+    // One request every five seconds never lets the connection idle for long enough to be closed.
+    while busy
+        .write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .is_ok()
+    {
+        let mut answer = [0; 1024];
+        match busy.read(&mut answer).await {
+            Ok(n) if n > 0 => answered += 1,
+            _ => break,
+        }
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    let lasted = begun.elapsed().as_secs();
+    assert!((60..=75).contains(&lasted), "closed after {lasted} s");
+    assert!(answered >= 10, "{answered} answers");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_stop_closes_idle_connections_and_the_port() {
+    let server = Server::of(&[calls()]).await;
+    let address = server.address;
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    idle.write_all(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut first = [0];
+    idle.read_exact(&mut first).await.unwrap();
+    server.end().await;
+    let mut rest = Vec::new();
+    idle.read_to_end(&mut rest).await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_named() {
+    let server = Server::of(&[]).await;
+    let taken = api::serve(server.address, Vec::new(), std::future::pending::<()>()).await;
+    let error = taken.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    let text = error.to_string();
+    assert!(text.contains("api: cannot listen on") && text.contains(&server.address.to_string()));
+    server.end().await;
+}
