@@ -1,0 +1,40 @@
+# What is done often, by its short name. `make test` needs nothing but Rust and a C compiler.
+
+# Seconds for each fuzz target.
+SECONDS ?= 60
+FUZZ_TARGETS := yaml record concatenated mask
+CARGO_FUZZ := 0.13.2
+
+.DEFAULT_GOAL := test
+.PHONY: test check bench fuzz fuzz-tool
+
+## All tests, and the examples in the documentation.
+test:
+	cargo test --locked --lib --bins --tests --examples
+	cargo test --locked --doc
+
+## Format, lints and documentation, all without a warning.
+check:
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+
+## The engine against the floor and against itself; see benches/.
+bench:
+	cargo bench --locked
+
+## Each fuzz target for SECONDS; what it finds lies in fuzz/artifacts and belongs, once it is
+## mended, into fuzz/regressions. Stable Rust is told to take the flags that libFuzzer needs.
+fuzz: fuzz-tool
+	cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz build -s none
+	@for target in $(FUZZ_TARGETS); do \
+		echo "== $$target for $(SECONDS) s"; \
+		mkdir -p fuzz/corpus/$$target; \
+		(cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run -s none $$target \
+			corpus/$$target seeds/$$target regressions/$$target -- \
+			-max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=16384 \
+			-verbosity=0 -print_final_stats=1) || exit 1; \
+	done
+
+fuzz-tool:
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz@$(CARGO_FUZZ)
