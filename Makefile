@@ -1,7 +1,9 @@
 # What is done often, by its short name. `make test` needs nothing but Rust and a C compiler.
 
-# Seconds for each fuzz target.
+# Seconds for each fuzz target, and more flags of libFuzzer (such as a seed, for the same inputs
+# again).
 SECONDS ?= 60
+FUZZ_FLAGS ?=
 FUZZ_TARGETS := yaml record concatenated mask
 CARGO_FUZZ := 0.13.2
 
@@ -33,7 +35,7 @@ fuzz: fuzz-tool
 		(cd fuzz && RUSTC_BOOTSTRAP=1 cargo fuzz run -s none $$target \
 			corpus/$$target seeds/$$target regressions/$$target -- \
 			-max_total_time=$(SECONDS) -timeout=10 -rss_limit_mb=2048 -max_len=16384 \
-			-verbosity=0 -print_final_stats=1) || exit 1; \
+			-verbosity=0 -print_final_stats=1 $(FUZZ_FLAGS)) || exit 1; \
 	done
 
 fuzz-tool:
