@@ -341,14 +341,15 @@ fn names_of(object: Value<'_>) -> Map<String, u32> {
         .collect()
 }
 
-/// The name itself, or with `#2` and so on where two names would become one.
+/// The name itself, or with ` (2)` and so on where two names would become one: apart from the mask,
+/// so that it is not taken for a part of what is hidden when it is read again.
 fn unused(name: String, taken: &mut Map<String, u32>) -> String {
     let mut candidate = name.clone();
     while taken.contains_key(&candidate) {
         // Counting on from the last one keeps a thousand equal names linear.
         let number = taken.entry(name.clone()).or_insert(1);
         *number += 1;
-        candidate = format!("{name}#{number}");
+        candidate = format!("{name} ({number})");
     }
     taken.insert(candidate.clone(), 1);
     candidate

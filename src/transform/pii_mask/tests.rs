@@ -104,6 +104,13 @@ fn each_kind_of_rule_does_what_it_says() {
 }
 
 #[test]
+fn names_that_become_one_are_told_apart_and_stay_so() {
+    let json = r#"{"https://x.org/1":1,"https://x.org/2":2,"https://x.org/3":3}"#;
+    let expected = r#"{"https://***":1,"https://*** (2)":2,"https://*** (3)":3}"#;
+    assert_eq!(masked("rules: [url]", json), expected);
+}
+
+#[test]
 fn hashes_join_and_hide() {
     let yaml = "key: 0123456789abcdef\nrules: [{ fields: [a, b], class: phone, action: hash }]";
     let json = masked(
@@ -165,7 +172,7 @@ fn names_of_members_are_masked_and_stay_apart() {
         "{}",
         r#"{"jo@example.com":1,"jim@example.com":"x","j***@***.com":2,"ok":{"+14155551234":["+14155551234"]}}"#,
     );
-    let expected = r#"{"j***@***.com#2":1,"j***@***.com#3":"x","j***@***.com":2,"ok":{"+1***-***-1234":["+1***-***-1234"]}}"#;
+    let expected = r#"{"j***@***.com (2)":1,"j***@***.com (3)":"x","j***@***.com":2,"ok":{"+1***-***-1234":["+1***-***-1234"]}}"#;
     assert_eq!(out, expected);
 }
 
