@@ -166,6 +166,10 @@ impl Values {
         let Stretch { window, start } = stretch;
         loop {
             let from = start + token.scanned;
+            if from > window.bytes.len() {
+                // The block before was framed from a larger window: its end is not in this one.
+                return None;
+            }
             let found = match &mut token.kind {
                 Kind::Nested(scan) => nested(scan, window.bytes, from),
                 Kind::Text { escaped } => self.text(escaped, window, from),
@@ -277,8 +281,10 @@ impl Values {
         let large = window.bytes.len() - start > window.record_bytes;
         let mut used = start;
         if output.is_empty() && (junk || large || token.cut.is_some()) {
-            used += token.scanned;
-            token.scanned = 0;
+            // What was scanned behind this window stays scanned.
+            let seen = token.scanned.min(window.bytes.len() - start);
+            used += seen;
+            token.scanned -= seen;
             match &mut token.cut {
                 Some(cut) => cut.extend(&window.bytes[start..used]),
                 None => token.cut = Some(output.cut(window.bytes, start, used)),
