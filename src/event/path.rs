@@ -58,17 +58,6 @@ impl Path {
         self.segments.contains(&Segment::Each)
     }
 
-    /// The last member name, as used for a column or a label.
-    pub fn last_key(&self) -> Option<&str> {
-        self.segments
-            .iter()
-            .rev()
-            .find_map(|segment| match segment {
-                Segment::Key(key) => Some(key.as_str()),
-                _ => None,
-            })
-    }
-
     pub(crate) fn slot(&self) -> u32 {
         self.slot
     }
