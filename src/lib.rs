@@ -5,14 +5,13 @@
 //!
 //! # Levels
 //!
-//! A module imports only from levels below its own. Components (level 3) never import each other.
 //! Five levels; a module imports from the levels below its own:
 //!
 //! ```text
 //! 5 outside      cli  api
 //! 4 pipeline     config  graph
 //! 3 components   source  transform  sink
-//! 2 mechanisms   codec  condition  edge  layer  mask  observe  state
+//! 2 mechanisms   codec  condition  edge  journal  layer  letters  mask  observe  seal  state
 //! 1 words        clock  diagnostic  event  failure  setting  stage
 //! ```
 //!
@@ -30,7 +29,8 @@
 //! **State is committed with the answer.** [`transform::dedup`] and [`transform::causal_reorder`]
 //! change what they remember when the answer is `Ok`. On disk ([`state`]) it changes when the whole
 //! delivery is settled, in *one transaction* with the source's checkpoint: after a crash, an event
-//! that comes again meets the state that it met the first time.
+//! that comes again meets the state that it met the first time. Workers that share a Redis claim
+//! keys before they deliver; while it is away everything holds, and nobody guesses.
 //!
 //! **Resilience is one page.** `layer::stack` puts time-out, rate limit, concurrency limit,
 //! breaker, retry and dead letters around every sink, in one order, each line with its reason.
@@ -59,12 +59,50 @@
 //! order. What fails is delivered again by the pump from memory, or by the transport behind the
 //! source. Deliveries with a checkpoint are settled in order, so a cursor never passes a hole.
 //!
+//! # Lanes
+//!
+//! An edge with `partition_by` has lanes by a hash of the key, each with a task of its own: in
+//! parallel across keys, one batch at a time within a key. The transforms behind it, up to the next
+//! edge, are built once for each lane ([`layer::Lane`], `graph::sections`), so what they remember
+//! follows the partition and nobody shares a lock. Within a lane, classes of `priority` overtake
+//! each other. An event's order is kept within its lane and class, and nowhere else.
+//!
+//! # Disk buffers
+//!
+//! A disk buffer cuts the graph in two. Above it a [`journal::Entrance`] answers `Ok` once an fsync
+//! covers the batch (group commit: what comes while one is under way shares the next). Below it a
+//! pump of its own reads the [`journal::Outlet`] as it would read a source, so deliveries, retries,
+//! checkpoints and state are the same machinery; the reader's place is committed in one
+//! transaction with the state of the stages below. What was just synced is handed over from memory
+//! and not read again. With `spill` batches go past the disk as long as everything that went to
+//! disk has entered the memory edge before them (`graph::assembly::spill`).
+//!
+//! # The running graph, and another in its place
+//!
+//! Every node has a [`layer::Gate`] as its entrance and hands its output to whoever reads it at the
+//! time ([`layer::Consumers`]). `graph::assembly` builds what is missing, closes and drains the
+//! gates of what is to go, in the order of the flow and with a deadline, and puts the new in place;
+//! a run begins by loading a pipeline into an assembly of nothing. What says the same in both files
+//! (`graph::print`) is not touched, and until the last step everything can go on as it was.
+//!
+//! Who holds events back ([`transform::causal_reorder`]) is told of the end of the input when the
+//! pumps above it have none left *and* the edges on the way have handed on all that was in them
+//! (`graph::assembly::tide`). A stop goes with the flow too: sources first, and what is read from a
+//! disk buffer once nobody writes to it any more.
+//!
+//! # What rests on disk
+//!
+//! Journals, the values of the state store and the originals of dead letters are sealed by [`seal`]
+//! when the pipeline has a key; what lies there before the mask is personal data, and `validate`
+//! warns where it would lie in plain text. Dead letters themselves ([`letters`]) are masked.
+//!
 //! # Counting
 //!
 //! Every node counts what it received, delivered, dropped, dead-lettered and gave back ([`observe`]);
 //! at a quiet point the figures of every node and of the whole add up, and a run whose ledger does
 //! not add up fails. Copies made by a fan-out are counted as created, and as rejoined when they
-//! fail together.
+//! fail together. What a disk buffer found at its start counts as resumed, and what it keeps at the
+//! end as stored: the equation holds over restarts.
 //!
 //! # Adding a component
 //!
@@ -72,14 +110,20 @@
 //! mistakes) and what it opens, and a few lines in the catalogue of its parent module. The traits
 //! are on one page: [`stage`]. What it is given when it is built: [`layer::TransformContext`] and
 //! its siblings.
-//! and inside its own level only along these arrows (`=>`: nothing but that):
+//!
+//! # Who imports whom
+//!
+//! Besides the levels above, and inside its own level only along these arrows (`=>`: nothing but that):
 //!
 //! ```text
 //! cli -> api                  # the command line starts the server
 //! api => observe              # which shows what a handle shows
 //! graph -> config
-//! layer -> observe state
-//! edge -> layer observe       # its workers catch panics as the layers do
+//! layer -> observe seal state
+//! edge -> condition layer observe  # its workers catch panics as the layers do
+//! letters -> layer observe seal    # it reads what a layer has written
+//! journal -> observe seal     # what rests on disk is counted, and can be encrypted
+//! state -> seal
 //! setting -> diagnostic event
 //! stage -> event failure
 //! failure -> event
@@ -103,6 +147,7 @@ pub mod graph;
 pub mod layer;
 pub mod mask;
 pub mod observe;
+pub mod seal;
 pub mod setting;
 pub mod sink;
 pub mod source;
