@@ -12,10 +12,13 @@
 //! received + created = delivered + dropped + dead-lettered + given back + held
 //! ```
 //!
+//! A buffer on disk may hold events when a run begins and when it ends: those that it found count
+//! as *resumed* on the left, and those that it keeps are *stored*, a part of what is held.
+//!
 //! and for the whole pipeline, with *received* by its sources (events sent again included),
 //! *delivered* by its sinks, *given back* by its sources, and the rest wherever it happened.
 //! `held` is what is inside now, and is computed as the difference: it may be anything from zero up
-//! while a pipeline runs, is zero once it has stopped, and is never negative.
+//! while a pipeline runs, is what is stored once it has stopped, and is never negative.
 //!
 //! Four rules keep the equation true; a node that breaks one is named by [`Ledger::adds_up`]. The
 //! layers keep them for every component:
@@ -37,6 +40,7 @@ mod meter;
 mod metrics;
 mod progress;
 mod progress_bar;
+mod promise;
 mod reading;
 mod table;
 mod tally;
@@ -55,6 +59,7 @@ pub use meter::{DROPS_ALERT_SHARE, NodeMeter};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, render as render_metrics};
 pub use progress::{Progress, ProgressSnapshot};
 pub use progress_bar::{Show, draw as draw_progress};
+pub use promise::{Guarantee, Promise, render as render_promises};
 
 use alert::Alerts;
 use reading::{NodeReading, Reading};
@@ -67,6 +72,8 @@ pub enum NodeKind {
     Source,
     /// Anything between, edges included.
     Transform,
+    /// Keeps events on disk between two others.
+    Buffer,
     /// Takes events out.
     Sink,
     /// Writes what a sink or a rule refused.
@@ -121,6 +128,7 @@ struct Inner {
     progress: Progress,
     alerts: Arc<Alerts>,
     state: Mutex<(RunState, Option<Duration>)>,
+    promises: Mutex<Vec<Promise>>,
 }
 
 impl Observer {
@@ -135,6 +143,7 @@ impl Observer {
             progress: Progress::default(),
             alerts: Arc::new(Alerts::new(pipeline)),
             state: Mutex::new((RunState::Starting, None)),
+            promises: Mutex::default(),
         }))
     }
 
@@ -163,6 +172,23 @@ impl Observer {
     #[must_use]
     pub fn progress(&self) -> Progress {
         self.0.progress.clone()
+    }
+
+    /// What is promised for each source and sink; none until it is said.
+    #[must_use]
+    pub fn promises(&self) -> Vec<Promise> {
+        let promises = self.0.promises.lock();
+        promises.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says what is promised, in place of what was said before.
+    pub fn set_promises(&self, promises: Vec<Promise>) {
+        let mut held = self
+            .0
+            .promises
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *held = promises;
     }
 
     /// The figures as they stand now.

@@ -12,7 +12,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 
-use crate::observe::{Alert, Counts, METRICS_CONTENT_TYPE, Observer, RunState, render_metrics};
+use crate::observe::{
+    Alert, Counts, METRICS_CONTENT_TYPE, Observer, Promise, RunState, render_metrics,
+};
 
 /// For the answer to one request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
@@ -140,6 +142,7 @@ struct Summary {
     started: String,
     seconds: f64,
     alerts: Vec<Alert>,
+    promises: Vec<Promise>,
     whole: Counts,
 }
 
@@ -154,6 +157,7 @@ impl Summary {
             started: ledger.started,
             seconds: ledger.seconds,
             alerts: observer.alerts(),
+            promises: observer.promises(),
             whole: ledger.whole,
         }
     }

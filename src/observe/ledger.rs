@@ -32,7 +32,7 @@ pub struct Ledger {
 pub struct NodeLedger {
     /// The node's name in the pipeline file.
     pub name: String,
-    /// `source`, `transform`, `sink` or `dead_letter`.
+    /// `source`, `transform`, `buffer`, `sink` or `dead_letter`.
     pub kind: NodeKind,
     /// Its component type, for example `dedup`.
     pub component: String,
@@ -49,6 +49,9 @@ pub struct Counts {
     /// Made here of those received (copies of a fan-out), less the copies that failed and went back
     /// as one.
     pub created: u64,
+    /// Found on disk from an earlier run. Buffers only.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub resumed: u64,
     /// Left and were settled.
     pub delivered: u64,
     /// Ended by a rule, by reason.
@@ -61,6 +64,9 @@ pub struct Counts {
     pub redelivered: u64,
     /// What is inside: the difference of the two sides.
     pub held: i64,
+    /// Of those held, how many are kept on disk for the next run. Buffers only.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub stored: u64,
     /// Passed on with a label, by label.
     pub labels: BTreeMap<String, u64>,
     /// Attempts after the first, in batches.
@@ -88,6 +94,8 @@ impl Counts {
         Self {
             received: node.received,
             created: node.created.saturating_sub(node.rejoined),
+            resumed: node.resumed,
+            stored: node.stored,
             delivered: node.delivered,
             dropped: node.dropped.clone(),
             dead_lettered: node.dead_lettered.clone(),
@@ -116,6 +124,10 @@ impl Counts {
                 self.delivered += node.delivered;
                 self.bytes_delivered += node.bytes_delivered;
             }
+            NodeKind::Buffer => {
+                self.resumed += node.resumed;
+                self.stored += node.stored;
+            }
             NodeKind::Transform => {}
         }
         self.created += node.created.saturating_sub(node.rejoined);
@@ -126,7 +138,7 @@ impl Counts {
     }
 
     fn settle(mut self) -> Self {
-        let came = [self.received, self.created];
+        let came = [self.received, self.created, self.resumed];
         let left = [
             self.delivered,
             self.dropped_total(),
@@ -144,6 +156,9 @@ impl Counts {
         if self.created > 0 {
             left.push_str(&format!(" + created {}", table::thousands(self.created)));
         }
+        if self.resumed > 0 {
+            left.push_str(&format!(" + resumed {}", table::thousands(self.resumed)));
+        }
         let mut right = format!("delivered {}", table::thousands(self.delivered));
         let terms = [
             ("dropped", self.dropped_total()),
@@ -158,14 +173,20 @@ impl Counts {
     }
 
     /// By how much the two sides differ where they should not: more left than came, or something
-    /// is still held after a stop.
+    /// is still held after a stop that is not on disk.
     pub(super) fn off_by(&self, run: &RunState) -> u64 {
-        if self.held < 0 || matches!(run, RunState::Stopped) {
-            self.held.unsigned_abs()
+        if matches!(run, RunState::Stopped) {
+            difference(&[u64::try_from(self.held).unwrap_or(0)], &[self.stored])
+                .unsigned_abs()
+                .max(u64::try_from(-self.held).unwrap_or(0))
         } else {
-            0
+            u64::try_from(-self.held).unwrap_or(0)
         }
     }
+}
+
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 fn merge(into: &mut BTreeMap<String, u64>, from: &BTreeMap<String, u64>) {

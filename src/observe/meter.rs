@@ -35,6 +35,8 @@ struct Counters {
     component: String,
     received: AtomicU64,
     created: AtomicU64,
+    resumed: AtomicU64,
+    stored: AtomicU64,
     rejoined: AtomicU64,
     delivered: AtomicU64,
     given_back: AtomicU64,
@@ -71,6 +73,8 @@ impl NodeMeter {
             component: component.to_owned(),
             received: AtomicU64::default(),
             created: AtomicU64::default(),
+            resumed: AtomicU64::default(),
+            stored: AtomicU64::default(),
             rejoined: AtomicU64::default(),
             delivered: AtomicU64::default(),
             given_back: AtomicU64::default(),
@@ -114,6 +118,16 @@ impl NodeMeter {
     /// This node made `n` more events of those it received: copies of a fan-out, parts of a split.
     pub fn created(&self, n: u64) {
         add(&self.0.created, n);
+    }
+
+    /// A buffer found `n` events on disk that an earlier run had not delivered.
+    pub fn resumed(&self, n: u64) {
+        add(&self.0.resumed, n);
+    }
+
+    /// How many events a buffer keeps on disk for the next run.
+    pub fn stored(&self, events: u64) {
+        self.0.stored.store(events, Release);
     }
 
     /// `n` events that were counted as created failed and went back as one with their original.
@@ -238,6 +252,8 @@ impl NodeMeter {
             component: c.component.clone(),
             received: 0,
             created: 0,
+            resumed: 0,
+            stored: c.stored.load(Acquire),
             rejoined: c.rejoined.load(Acquire),
             delivered: c.delivered.load(Acquire),
             given_back: c.given_back.load(Acquire),
@@ -262,6 +278,7 @@ impl NodeMeter {
         NodeReading {
             received: self.0.received.load(Acquire),
             created: self.0.created.load(Acquire),
+            resumed: self.0.resumed.load(Acquire),
             redelivered: self.0.redelivered.load(Acquire),
             bytes_received: self.0.bytes_received.load(Acquire),
             ..outs

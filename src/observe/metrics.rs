@@ -52,7 +52,7 @@ const fn gauge(
     }
 }
 
-const PER_NODE: [PerNode; 17] = [
+const PER_NODE: [PerNode; 18] = [
     counter(
         "trunkline_events_received_total",
         "Events that came into the node, those sent again included.",
@@ -62,6 +62,11 @@ const PER_NODE: [PerNode; 17] = [
         "trunkline_events_created_total",
         "Events that the node made of others.",
         |n| whole(n.created),
+    ),
+    counter(
+        "trunkline_events_resumed_total",
+        "Events that a buffer found on disk from an earlier run.",
+        |n| whole(n.resumed),
     ),
     counter(
         "trunkline_events_rejoined_total",
@@ -250,6 +255,7 @@ fn kind(node: &NodeReading) -> (&'static str, &'static str) {
     let kind = match node.kind {
         NodeKind::Source => "source",
         NodeKind::Transform => "transform",
+        NodeKind::Buffer => "buffer",
         NodeKind::Sink => "sink",
         NodeKind::DeadLetter => "dead_letter",
     };

@@ -22,6 +22,8 @@ pub(super) struct NodeReading {
     pub(super) component: String,
     pub(super) received: u64,
     pub(super) created: u64,
+    pub(super) resumed: u64,
+    pub(super) stored: u64,
     pub(super) rejoined: u64,
     pub(super) delivered: u64,
     pub(super) given_back: u64,
@@ -50,7 +52,7 @@ pub(super) struct BufferReading {
 impl NodeReading {
     /// What is inside: all that came, less all that left. Negative only when a node counts wrongly.
     pub(super) fn held(&self) -> i64 {
-        let came = [self.received, self.created];
+        let came = [self.received, self.created, self.resumed];
         let left = [
             self.rejoined,
             self.delivered,
