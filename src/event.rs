@@ -9,6 +9,7 @@ mod chunk;
 mod edit;
 mod parse;
 mod path;
+mod replay;
 mod tape;
 mod value;
 
@@ -22,6 +23,7 @@ pub use chunk::{Chunk, ChunkBuilder, Provenance};
 pub use edit::{json_str, write_json_str};
 pub use parse::{BadJson, MAX_DEPTH};
 pub use path::{BadPath, MAX_SEGMENTS, Path, PathSet, Segment};
+pub use replay::Replay;
 pub use tape::Kind;
 pub use value::{Elements, Handle, Members, Value};
 
@@ -160,6 +162,8 @@ pub struct Extra {
     pub tenant: Option<Arc<str>>,
     /// What the transport gave: routing key, headers.
     pub headers: Vec<(Arc<str>, String)>,
+    /// The dead letter that it was taken up from.
+    pub replay: Option<Arc<Replay>>,
 }
 
 impl Event {
@@ -232,6 +236,11 @@ impl Event {
     /// The same, to change.
     pub fn extra_mut(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
+    }
+
+    /// The dead letter that it was taken up from.
+    pub fn replay(&self) -> Option<&Arc<Replay>> {
+        self.extra.as_ref()?.replay.as_ref()
     }
 
     /// The whole body.

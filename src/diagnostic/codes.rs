@@ -17,6 +17,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("bad-glob", "not a usable pattern of file names"),
     (
+        "bad-key",
+        "not an encryption key: 32 bytes in base64, or 64 hexadecimal digits",
+    ),
+    (
         "bad-name",
         "a component's name has letters that names do not have, or is too long",
     ),
@@ -35,9 +39,14 @@ pub const CODES: &[(&str, &str)] = &[
         "not a size such as `64KiB`, `10MB` or a number of bytes",
     ),
     ("bad-template", "a template of text does not parse"),
+    ("bad-url", "not a URL of the kind that the field takes"),
     (
         "bad-variable",
         "a `${...}` is not a reference to a variable or a file",
+    ),
+    (
+        "buffer-needs-path",
+        "a buffer on disk has no folder to lie in",
     ),
     ("conflicting-fields", "two fields exclude each other"),
     ("conflicting-limits", "two limits contradict each other"),
@@ -45,6 +54,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("duplicate-field", "a mapping has the same field twice"),
     ("duplicate-input", "a component reads the same output twice"),
     ("duplicate-name", "two components share one name"),
+    (
+        "duplicate-path",
+        "two components keep what is theirs in one folder",
+    ),
     ("empty-value", "a value that must not be empty is"),
     ("missing-field", "a field that has no default is not there"),
     (
@@ -56,10 +69,18 @@ pub const CODES: &[(&str, &str)] = &[
         "a variable is not set and has no default",
     ),
     (
+        "mixed-partitions",
+        "a transform without a buffer reads events that are partitioned together with others",
+    ),
+    (
         "no-dead-letter",
         "what is refused has nowhere to go (a warning)",
     ),
     ("out-of-range", "a number is outside what the field takes"),
+    (
+        "plain-secret",
+        "a secret is written into the file (a warning)",
+    ),
     (
         "syntax",
         "the file is not YAML of the kind a pipeline is written in",
@@ -78,6 +99,10 @@ pub const CODES: &[(&str, &str)] = &[
     ),
     ("unknown-output", "the component has no such output"),
     ("unknown-value", "the field does not have this choice"),
+    (
+        "unmasked-at-rest",
+        "a buffer keeps events on disk that were not masked, and they are not encrypted",
+    ),
     (
         "unread-output",
         "nothing reads one of the outputs of a component (a warning)",

@@ -231,7 +231,7 @@ impl fmt::Debug for Path {
 }
 
 /// The member names that matter below one object, as the parser meets them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Branch {
     /// (member name, its slot and branch number).
     pub children: Vec<(CompactString, u32)>,
@@ -242,7 +242,7 @@ pub(crate) struct Branch {
 }
 
 /// All paths that a pipeline reads, as a tree of member names. A slot is a node of that tree.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PathSet {
     /// Branch 0 is the body; slot `n` is branch `n + 1`.
     branches: Vec<Branch>,
