@@ -144,6 +144,7 @@ pub mod edge;
 pub mod event;
 pub mod failure;
 pub mod graph;
+pub mod journal;
 pub mod layer;
 pub mod mask;
 pub mod observe;
