@@ -1,9 +1,13 @@
 //! The command line.
 
+mod buffer;
 mod check;
+mod dlq;
 mod draw;
+mod reload;
 mod run;
 mod show;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,7 +37,8 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   trunkline run pipelines/quickstart.yaml            run a pipeline
   trunkline validate pipelines/*.yaml                find every mistake, offline
-  trunkline graph pipelines/quickstart.yaml          see how data flows";
+  trunkline graph pipelines/quickstart.yaml          see how data flows
+  trunkline dlq list pipelines/quickstart.yaml       see what was refused, and why";
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Colour {
@@ -73,6 +78,18 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Picture::Text)]
         format: Picture,
     },
+    /// Look at dead letters, send them through their pipeline again, or throw them away.
+    #[command(after_help = dlq::EXAMPLES)]
+    Dlq {
+        #[command(subcommand)]
+        command: dlq::Dlq,
+    },
+    /// Look into disk buffers, and mend them.
+    #[command(after_help = buffer::EXAMPLES)]
+    Buffer {
+        #[command(subcommand)]
+        command: buffer::Buffer,
+    },
     /// Print completions for a shell.
     #[command(
         after_help = "Example:\n  trunkline completions bash > /etc/bash_completion.d/trunkline"
@@ -86,6 +103,7 @@ enum Command {
 const RUN_EXAMPLES: &str = "Examples:
   trunkline run pipelines/quickstart.yaml
   trunkline run --summary summary.json pipelines/quickstart.yaml
+  trunkline run --watch live.yaml                    reload it when the file changes
   trunkline run live.yaml exports.yaml               two pipelines in one process
   cat events.ndjson | trunkline run from-stdin.yaml";
 const VALIDATE_EXAMPLES: &str = "Examples:
@@ -111,6 +129,11 @@ struct RunArguments {
     /// Least severe log lines shown.
     #[arg(long, default_value = "info", value_name = "LEVEL", value_parser = LEVELS)]
     log_level: String,
+    /// Reload a pipeline when its file changes, or one that it names (such as a schema).
+    ///
+    /// SIGHUP does it at any time. A file with mistakes changes nothing, and says so.
+    #[arg(long)]
+    watch: bool,
     /// Show no progress bar (there is none either when stderr is not a terminal).
     #[arg(long)]
     no_progress: bool,
@@ -160,6 +183,8 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments, color),
         Command::Validate { files, format } => check::validate(&files, format, color),
         Command::Graph { file, format } => draw::graph(&file, format, color),
+        Command::Dlq { command } => dlq::dlq(command, color),
+        Command::Buffer { command } => buffer::buffer(command, color),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "trunkline", &mut std::io::stdout());

@@ -3,105 +3,40 @@
 //! An edge is bounded by events *and* bytes, keeps the order of calls, has workers that take
 //! batches out, and a policy for when it is full. A caller's answer is the one of the stage behind
 //! the edge: being queued is not being delivered.
+//!
+//! **Lanes** ([`PartitionPolicy`]): an edge may have several lines, each for its share of the keys
+//! and each with one worker. A caller's batch is split by lane, every part enters its lane in the
+//! order of calls, and the caller's one answer joins those of the parts. The bounds hold over all
+//! lanes together: each has an equal share of the room, so a lane that is stuck fills its own share
+//! and never another's. Parts larger than a share are cut.
+//!
+//! **Classes** ([`PriorityPolicy`]): within a lane the highest class that has something waiting
+//! goes first, with a guard for those below. Order is kept within (lane, class) and nowhere else:
+//! classes overtake each other, within a conversation too.
 
+mod item;
+mod line;
+mod policy;
 mod queue;
+mod reply;
+mod split;
+mod tasks;
 mod worker;
 
-use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::future::BoxFuture;
-use tokio::task::JoinSet;
 use tower::Service;
 
 use crate::event::Batch;
 use crate::failure::Failure;
 use crate::observe::NodeMeter;
 use crate::stage::Stage;
+
+pub use policy::{DiskPolicy, EdgePolicy, PartitionPolicy, PriorityPolicy, WhenFull, fingerprint};
 use queue::Queue;
-
-/// What happens to a batch that finds the edge full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum WhenFull {
-    /// It waits: the pressure goes upstream. Nothing is dropped.
-    #[default]
-    Block,
-    /// It is dropped and counted as `buffer_newest`.
-    DropNewest,
-    /// What has waited longest is dropped and counted as `buffer_oldest`.
-    DropOldest,
-}
-
-/// What a pipeline file says about an edge.
-#[derive(Clone, Copy, Debug)]
-pub struct EdgePolicy {
-    /// Most events waiting; default 10,000.
-    pub max_events: usize,
-    /// Most bytes waiting; default 64 MiB.
-    pub max_bytes: u64,
-    /// Default: block.
-    pub when_full: WhenFull,
-    /// Tasks that take batches out; default 1, which keeps their order.
-    pub workers: NonZeroUsize,
-    /// Batches that one worker has under way; they are begun in order. Default 1.
-    pub in_flight: NonZeroUsize,
-    /// Waiting batches are put together up to this many events, without lingering; default 2,000.
-    pub batch_events: usize,
-}
-
-impl Default for EdgePolicy {
-    fn default() -> Self {
-        Self {
-            max_events: 10_000,
-            max_bytes: 64 << 20,
-            when_full: WhenFull::Block,
-            workers: NonZeroUsize::MIN,
-            in_flight: NonZeroUsize::MIN,
-            batch_events: 2_000,
-        }
-    }
-}
-
-/// The tasks of a pipeline. Shutdown awaits all of them.
-#[derive(Clone, Default)]
-pub struct Tasks(Arc<Mutex<JoinSet<()>>>);
-
-impl Tasks {
-    /// Starts a task that belongs to this set.
-    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .spawn(task);
-    }
-
-    /// Waits until all have ended; says how many ended by a panic.
-    pub async fn join(&self) -> usize {
-        let mut panics = 0;
-        loop {
-            let next = std::future::poll_fn(|cx| {
-                self.0
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .poll_join_next(cx)
-            });
-            match next.await {
-                Some(Err(error)) if error.is_panic() => panics += 1,
-                Some(_) => {}
-                None => return panics,
-            }
-        }
-    }
-
-    /// Ends all of them where they are.
-    pub fn abort(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .abort_all();
-    }
-}
+pub use tasks::Tasks;
 
 /// The entrance of an edge. The edge ends, and its workers with it, when all clones are dropped
 /// and what was in it has been answered.
@@ -121,15 +56,57 @@ impl Drop for Open {
 
 impl Edge {
     /// An edge in front of `inner`; its workers belong to `tasks`. `meter` is that of the node
-    /// behind the edge.
+    /// behind the edge. Where the policy has partitions, each of them calls a clone of `inner`.
     pub fn new(inner: Stage, policy: EdgePolicy, meter: NodeMeter, tasks: &Tasks) -> Self {
-        let queue = Arc::new(Queue::new(policy, meter));
-        for _ in 0..policy.workers.get() {
-            tasks.spawn(worker::run(queue.clone(), inner.clone(), policy));
+        let inners = vec![inner; policy.lanes()];
+        Self::partitioned(inners, policy, meter, tasks)
+    }
+
+    /// An edge with one lane in front of each of `inners`, by the policy's key. Of one stage it is
+    /// an edge without lanes, with as many workers as the policy says. With several, the policy
+    /// says the key, not how many lanes there are: that is how many stages there are.
+    pub fn partitioned(
+        inners: Vec<Stage>,
+        policy: EdgePolicy,
+        meter: NodeMeter,
+        tasks: &Tasks,
+    ) -> Self {
+        if let Some(share) = policy.drop_alert {
+            meter.set_drops_alert(share);
+        }
+        let workers = match policy.partition {
+            Some(_) => 1,
+            None => policy.workers.get(),
+        };
+        let in_flight = policy.in_flight;
+        let queue = Arc::new(Queue::new(policy, inners.len(), workers, meter));
+        for (lane, inner) in inners.into_iter().enumerate() {
+            for _ in 0..workers {
+                let inner = inner.clone();
+                tasks.spawn(worker::run(queue.clone(), lane, inner, in_flight.get()));
+            }
         }
         Self {
             open: Arc::new(Open(queue)),
         }
+    }
+
+    /// Hands a batch over if there is room for all of it now and nobody waits for room; its answer
+    /// is that of the stage behind the edge, and its place in line is taken already.
+    ///
+    /// # Errors
+    /// The batch itself, when there is no room.
+    pub fn offer(&self, batch: Batch) -> Result<BoxFuture<'static, Result<(), Failure>>, Batch> {
+        if batch.is_empty() {
+            return Ok(Box::pin(std::future::ready(Ok(()))));
+        }
+        let listening = self.open.0.offer(batch)?;
+        Ok(Box::pin(listening))
+    }
+
+    /// Looks at the edge without keeping it open.
+    pub fn watch(&self) -> EdgeWatch {
+        EdgeWatch(self.open.0.clone())
     }
 }
 
@@ -149,15 +126,40 @@ impl Service<Batch> for Edge {
             if batch.is_empty() {
                 return Ok(());
             }
-            match open.0.push(batch)? {
-                // The edge may close: what is in it is answered all the same.
-                Some(listening) => {
-                    drop(open);
-                    listening.answer().await
-                }
-                None => Ok(()),
-            }
+            let listening = open.0.push(batch);
+            // The edge may close: what is in it is answered all the same.
+            drop(open);
+            listening.await
         })
+    }
+}
+
+/// How full an edge is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fill {
+    /// Events in line, over all lanes.
+    pub events: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Batches, or parts of batches, that wait for room.
+    pub outside: usize,
+}
+
+/// A look at an edge. It does not keep the edge open.
+#[derive(Clone)]
+pub struct EdgeWatch(Arc<Queue>);
+
+impl EdgeWatch {
+    /// Waits until nothing is in line and nobody waits for room, and all that was taken out was
+    /// begun: its call was polled once, and so has its place behind the edge. A call that nobody
+    /// polled yet is not known here.
+    pub async fn drained(&self) {
+        self.0.drained().await;
+    }
+
+    /// How full it is.
+    pub fn fill(&self) -> Fill {
+        self.0.fill()
     }
 }
 

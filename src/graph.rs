@@ -4,20 +4,30 @@
 //! way; [`run`](run::run) folds it from the sinks back to the sources and drives it. Whatever wants
 //! a pipeline with other ends (a test, an embedding program) puts its own parts into the nodes.
 
+mod assembly;
+mod buffer;
 pub mod check;
 mod common;
 pub mod draw;
-mod fold;
+pub mod encryption;
 pub mod outline;
+mod print;
+pub mod promise;
 mod pump;
+pub mod replay;
+mod roots;
 pub mod run;
+mod sections;
+mod storage;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::edge::EdgePolicy;
 use crate::layer::{Backoff, SinkPart, SourcePart, StackPolicy, TransformPart};
+use crate::seal::Keyring;
 
+pub use print::Print;
 pub use pump::PumpPolicy;
 
 /// A pipeline that was checked: it can be built, drawn and run.
@@ -40,6 +50,8 @@ pub struct Pipeline {
     pub grace: Duration,
     /// Where the state is kept.
     pub state: StateSetting,
+    /// Keys for what rests on disk before the mask; `None`: it rests as it came.
+    pub encryption: Option<Keyring>,
     /// Where metrics and health are served.
     pub api: Option<std::net::SocketAddr>,
 }
@@ -51,6 +63,8 @@ pub enum StateSetting {
     Memory,
     /// In the embedded store in this folder.
     Embedded(std::path::PathBuf),
+    /// In a Redis, shared by the workers of this pipeline.
+    Redis(crate::state::Remote),
 }
 
 /// One output of a node.
@@ -83,6 +97,8 @@ pub struct SourceNode {
     pub reconnect: Backoff,
     /// Where its refused records go, instead of the pipeline's dead letters.
     pub dead_letter: Option<DeadLetterNode>,
+    /// Tells whether a reload has to build it anew.
+    pub print: Print,
 }
 
 /// A transform in a pipeline.
@@ -99,6 +115,8 @@ pub struct TransformNode {
     pub part: Box<dyn TransformPart>,
     /// Where its rejects go, instead of the pipeline's dead letters.
     pub dead_letter: Option<DeadLetterNode>,
+    /// Tells whether a reload has to build it anew.
+    pub print: Print,
 }
 
 /// A sink in a pipeline.
@@ -117,6 +135,8 @@ pub struct SinkNode {
     pub part: Box<dyn SinkPart>,
     /// Where its rejects go, instead of the pipeline's dead letters.
     pub dead_letter: Option<DeadLetterNode>,
+    /// Tells whether a reload has to build it anew.
+    pub print: Print,
 }
 
 /// Where dead letters are kept: a sink without dead letters of its own.
@@ -127,4 +147,6 @@ pub struct DeadLetterNode {
     pub part: Box<dyn SinkPart>,
     /// What is put around it.
     pub policy: StackPolicy,
+    /// Tells whether a reload has to build it anew.
+    pub print: Print,
 }

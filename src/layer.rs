@@ -6,6 +6,7 @@ mod account;
 mod breaker;
 mod dead_letter;
 mod deliver;
+mod gate;
 mod guard;
 mod keyed;
 mod letter;
@@ -23,16 +24,18 @@ pub(crate) use account::Account;
 pub use breaker::{Breaker, BreakerPolicy};
 pub use dead_letter::DeadLetter;
 pub use deliver::Deliver;
+pub use gate::Gate;
 pub use guard::guard;
 pub use keyed::{Keyed, KeyedPolicy};
-pub use letter::{LetterBox, Redact};
+pub use letter::{Facts, LetterBox, Original, Redact};
 pub use node::{
-    MAIN, SinkContext, SinkPart, SourceContext, SourcePart, TransformContext, TransformPart,
-    VisitPaths,
+    Kept, Lane, MAIN, Replays, Resting, SinkContext, SinkPart, SourceContext, SourcePart,
+    TransformContext, TransformPart, VisitPaths,
 };
-pub use output::{Output, Outputs};
+pub use output::{Consumers, Output, Outputs};
 pub use rate_limit::{RateLimit, RatePolicy};
 pub use retry::{Backoff, Retry, RetryPolicy};
 pub use stack::{StackPolicy, stack};
 pub use timeout::Timeout;
 pub use transform::{Transformed, split_node};
+pub(crate) use transform::{Turn, Turns};

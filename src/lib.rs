@@ -146,6 +146,7 @@ pub mod failure;
 pub mod graph;
 pub mod journal;
 pub mod layer;
+pub mod letters;
 pub mod mask;
 pub mod observe;
 pub mod seal;

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::failure::Failure;
-use crate::layer::{SinkContext, SinkPart, VisitPaths};
+use crate::layer::{Kept, Resting, SinkContext, SinkPart, VisitPaths};
 use crate::setting::Fields;
 use crate::stage::Stage;
 
@@ -44,10 +44,32 @@ impl Config {
 }
 
 impl SinkPart for Config {
+    fn rests(&self) -> Option<Resting> {
+        match self {
+            Self::File(config) => Some(Resting::File(config.path.clone())),
+            Self::Blackhole(_) | Self::Stdout(_) | Self::Warehouse(_) => None,
+        }
+    }
+
     fn paths(&mut self, visit: VisitPaths<'_>) {
         match self {
             Self::Warehouse(config) => config.paths(visit),
             Self::Blackhole(_) | Self::File(_) | Self::Stdout(_) => {}
+        }
+    }
+
+    fn kept(&self) -> Kept {
+        match self {
+            Self::Blackhole(_) => Kept::Nothing,
+            Self::File(config) => config.kept(),
+            Self::Stdout(_) => Kept::Lasting {
+                idempotent: None,
+                limit: Some("as far as the pipe: what its reader loses is not known here"),
+            },
+            Self::Warehouse(_) => Kept::Lasting {
+                idempotent: Some("rows are written by their keys"),
+                limit: None,
+            },
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::codec::{Compression, Framing, Limits};
 use crate::failure::Failure;
-use crate::layer::{SourceContext, SourcePart};
+use crate::layer::{Replays, SourceContext, SourcePart};
 use crate::setting::{Fields, Size};
 use crate::stage::{OpenSource, Source};
 
@@ -96,17 +96,24 @@ impl Config {
 }
 
 impl SourcePart for Config {
+    fn replays(&self) -> Replays {
+        match self {
+            Self::File(_) => Replays::Again,
+            Self::Stdin(_) => Replays::Gone("since a pipe is read once"),
+        }
+    }
+
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource {
         let config = Arc::new(*self);
         Box::new(move || {
-            let opened = config.open(&context);
-            Box::pin(async move { opened })
+            let (config, context) = (config.clone(), context.clone());
+            Box::pin(async move { config.open(&context).await })
         })
     }
 }
 
 impl Config {
-    fn open(&self, context: &SourceContext) -> Result<Box<dyn Source>, Failure> {
+    async fn open(&self, context: &SourceContext) -> Result<Box<dyn Source>, Failure> {
         let SourceContext {
             node,
             paths,
@@ -116,7 +123,7 @@ impl Config {
         let (paths, progress) = (paths.clone(), progress.clone());
         match self {
             Self::File(config) => {
-                let cursor = store.checkpoints(node)?;
+                let cursor = store.checkpoints(node).await?;
                 file::open(config, node, paths, cursor, progress)
             }
             Self::Stdin(config) => stdin::open(config, node, paths, progress),

@@ -15,6 +15,8 @@
 mod disk;
 mod memory;
 mod pending;
+mod remote;
+mod table;
 mod writer;
 
 #[cfg(test)]
@@ -26,14 +28,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::failure::Failure;
+use crate::seal::Keyring;
 use crate::stage::Checkpoint;
 
 use disk::Disk;
 use memory::Memory;
-use pending::{Group, Noted, Pending};
+use pending::{Group, Pending};
+use remote::{Request, Server};
+
+pub use remote::Remote;
+pub use remote::claims::{Claim, Claims, Standing};
+pub use table::{Op, Table};
 
 /// Commits that may wait for the writer; a further caller waits for a place.
 const QUEUE: usize = 256;
@@ -44,7 +52,7 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     shared: Arc<Shared>,
-    /// Of the embedded form: the queue to the writer thread, and the thread.
+    /// Of the embedded and the shared form: the queue to the writer thread, and the thread.
     writer: Option<(mpsc::Sender<Waiting>, JoinHandle<()>)>,
 }
 
@@ -59,52 +67,13 @@ struct Shared {
 enum Form {
     Memory(Memory),
     Disk(Disk),
+    Remote(Arc<Server>),
 }
 
 /// A group on its way to the writer, and who waits for it.
 struct Waiting {
     group: Group,
     answer: oneshot::Sender<Result<(), Failure>>,
-}
-
-/// One change of a table.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Op {
-    /// Puts the value under the key.
-    Put {
-        /// Key in this table.
-        key: Vec<u8>,
-        /// Any bytes.
-        value: Vec<u8>,
-    },
-    /// The same, but only where no version is stored or a smaller one: commits of deliveries do
-    /// not come in the order in which the stages saw their events.
-    PutNewer {
-        /// Key in this table.
-        key: Vec<u8>,
-        /// Grows with each change of this key.
-        version: u64,
-        /// Any bytes.
-        value: Vec<u8>,
-    },
-    /// Removes the key, its version included; nothing happens where it is not there.
-    Delete {
-        /// Key in this table.
-        key: Vec<u8>,
-    },
-}
-
-impl fmt::Debug for Op {
-    /// Sizes only: the bytes may come from events.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Op::Put { value, .. } => write!(out, "Put({} bytes)", value.len()),
-            Op::PutNewer { version, value, .. } => {
-                write!(out, "PutNewer({version}, {} bytes)", value.len())
-            }
-            Op::Delete { .. } => out.write_str("Delete"),
-        }
-    }
 }
 
 impl Store {
@@ -135,11 +104,43 @@ impl Store {
     /// The embedded store in `state.redb` in this folder; both are made where they are missing,
     /// for their owner only. After a crash it is repaired to the last commit.
     ///
+    /// With keys all values are sealed, the seed of the hashes too. What was written plain or with
+    /// an older key of the ring is sealed anew at once, so the older key can go after that; pages
+    /// that redb has not used again yet may still hold what was plain. The keys of the rows stay
+    /// readable: names of nodes and inputs, numbers and keyed hashes.
+    ///
     /// # Errors
     /// Fatal: another process uses it (`state_locked`), it is damaged (`state_corrupt`), it was
-    /// written by a newer version (`state_format`), or it cannot be read or made (`state_io`).
-    pub fn open(dir: &Path) -> Result<Self, Failure> {
-        Self::on_disk(Disk::open(dir)?)
+    /// written by a newer version (`state_format`) or with a key that is not given (`state_key`),
+    /// or it cannot be read or made (`state_io`).
+    pub fn open(dir: &Path, keys: Option<Keyring>) -> Result<Self, Failure> {
+        Self::on_disk(Disk::open(dir, keys)?)
+    }
+
+    /// The shared form: a Redis that several workers of a pipeline use at the same time. Waits up to
+    /// 30 s for one that is away. Later on whatever needs it waits for as long as it takes.
+    ///
+    /// What was noted for a delivery is lost where Redis loses it: it should write to its disk
+    /// (`appendonly yes`), and must not be one that evicts keys.
+    ///
+    /// # Errors
+    /// Fatal: it cannot be reached (`state_away`), or refuses or cannot be used (`state_io`).
+    pub async fn remote(remote: &Remote, pipeline: &str) -> Result<Self, Failure> {
+        let (server, seed, ready, thread) = remote::open(remote, pipeline).await?;
+        let shared = Arc::new(Shared {
+            seed,
+            durable: true,
+            pending: Pending::default(),
+            form: Form::Remote(server),
+        });
+        let (sender, queue) = mpsc::channel(QUEUE);
+        ready
+            .send((shared.clone(), queue))
+            .map_err(|_| writer_gone())?;
+        Ok(Self(Arc::new(Inner {
+            shared,
+            writer: Some((sender, thread)),
+        })))
     }
 
     fn on_disk(disk: Disk) -> Result<Self, Failure> {
@@ -162,6 +163,18 @@ impl Store {
         self.0.shared.durable
     }
 
+    /// Of the shared form: why it is away, while it is. For the alert `state_away`.
+    pub fn away(&self) -> Option<watch::Receiver<Option<String>>> {
+        self.server().map(|server| server.away())
+    }
+
+    fn server(&self) -> Option<&Arc<Server>> {
+        match &self.0.shared.form {
+            Form::Remote(server) => Some(server),
+            Form::Memory(_) | Form::Disk(_) => None,
+        }
+    }
+
     /// Key of all keyed hashes in this store. Random, made once, kept in the store.
     pub fn seed(&self) -> [u8; 16] {
         self.0.shared.seed
@@ -169,10 +182,7 @@ impl Store {
 
     /// The table of this node. Tables of different nodes share no key.
     pub fn table(&self, node: &str) -> Table {
-        Table {
-            store: self.clone(),
-            node: node.into(),
-        }
+        Table::of(self.clone(), node)
     }
 
     /// Number of changes that were noted and are not committed yet.
@@ -186,7 +196,8 @@ impl Store {
     ///
     /// # Errors
     /// Fatal (`state_io`): nothing was written; what was noted is kept for a later commit, while
-    /// the checkpoints must be given again.
+    /// the checkpoints must be given again. The shared form waits for as long as it is away; a
+    /// caller that goes meanwhile has its changes put back.
     pub async fn commit(
         &self,
         deliveries: Vec<u64>,
@@ -211,16 +222,24 @@ impl Store {
     /// it again, under another). What was noted for it goes with whichever commit comes next.
     pub fn release(&self, delivery: u64) {
         self.0.shared.pending.release(delivery);
+        if let Some(server) = self.server() {
+            // Other workers wait for it, and here the next commit may be far off.
+            server.ask(Request::Soon);
+        }
     }
 
     /// The source's place in the input of this key, as last committed.
     ///
     /// # Errors
     /// Fatal (`state_io`, `state_corrupt`) when the store cannot be read.
-    pub fn checkpoint(&self, source: &str, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    pub async fn checkpoint(&self, source: &str, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
         match &self.0.shared.form {
             Form::Memory(memory) => Ok(memory.checkpoint(source, key)),
             Form::Disk(disk) => disk.checkpoint(source, key),
+            Form::Remote(server) => {
+                let mut all = places(server, source).await?.into_iter();
+                Ok(all.find(|place| place.key == key).map(|place| place.value))
+            }
         }
     }
 
@@ -228,7 +247,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`checkpoint`](Self::checkpoint).
-    pub fn checkpoints(&self, source: &str) -> Result<Vec<Checkpoint>, Failure> {
+    pub async fn checkpoints(&self, source: &str) -> Result<Vec<Checkpoint>, Failure> {
         let mut found = Vec::new();
         let mut take = |key: &[u8], value: &[u8]| {
             found.push(Checkpoint {
@@ -239,6 +258,7 @@ impl Store {
         match &self.0.shared.form {
             Form::Memory(memory) => memory.checkpoints(source, &mut take),
             Form::Disk(disk) => disk.checkpoints(source, &mut take)?,
+            Form::Remote(server) => return places(server, source).await,
         }
         Ok(found)
     }
@@ -250,52 +270,11 @@ impl fmt::Debug for Store {
     }
 }
 
-/// What one node remembers. Clones share it.
-#[derive(Clone, Debug)]
-pub struct Table {
-    store: Store,
-    node: Arc<str>,
-}
-
-impl Table {
-    /// As [`Store::is_durable`].
-    pub fn is_durable(&self) -> bool {
-        self.store.is_durable()
-    }
-
-    /// As [`Store::seed`].
-    pub fn seed(&self) -> [u8; 16] {
-        self.store.seed()
-    }
-
-    /// Notes a change that becomes durable when this delivery is committed, after those noted
-    /// for it before.
-    pub fn note(&self, delivery: u64, op: Op) {
-        let node = self.node.clone();
-        let pending = &self.store.0.shared.pending;
-        pending.note(delivery, Noted { node, op });
-    }
-
-    /// Notes a change that belongs to no delivery (expiry): it goes with whichever commit comes
-    /// next, and is made after those of the deliveries in it.
-    pub fn note_soon(&self, op: Op) {
-        let node = self.node.clone();
-        self.store.0.shared.pending.note_soon(Noted { node, op });
-    }
-
-    /// Calls `visit` with every key and value that is committed, in the order of the keys.
-    ///
-    /// # Errors
-    /// Fatal (`state_io`, `state_corrupt`) when the store cannot be read.
-    pub fn scan(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Failure> {
-        match &self.store.0.shared.form {
-            Form::Memory(memory) => {
-                memory.scan(&self.node, visit);
-                Ok(())
-            }
-            Form::Disk(disk) => disk.scan(&self.node, visit),
-        }
-    }
+async fn places(server: &Server, source: &str) -> Result<Vec<Checkpoint>, Failure> {
+    let (answer, answered) = oneshot::channel();
+    let source = source.to_owned();
+    server.ask(Request::Places { source, answer });
+    answered.await.map_err(|_| writer_gone())?
 }
 
 impl Shared {
@@ -311,6 +290,7 @@ impl Shared {
                 Ok(())
             }
             Form::Disk(disk) => disk.write(&groups),
+            Form::Remote(_) => unreachable!("its own thread writes what it is given"),
         };
         for group in groups {
             self.pending.written(group, written.is_ok());
@@ -322,6 +302,9 @@ impl Shared {
 impl Drop for Inner {
     fn drop(&mut self) {
         if let Some((queue, thread)) = self.writer.take() {
+            if let Form::Remote(server) = &self.shared.form {
+                server.close();
+            }
             // With the queue closed the writer finishes what is in it, closes the file and ends.
             drop(queue);
             // A panic of the writer was answered as a failure already; here it changes nothing.

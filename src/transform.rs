@@ -92,27 +92,28 @@ impl TransformPart for Config {
         matches!(self, Self::CausalReorder(_))
     }
 
-    fn build(self: Box<Self>, context: TransformContext) -> Result<Stage, Failure> {
-        Ok(match *self {
+    fn build(&self, context: TransformContext) -> Result<Stage, Failure> {
+        Ok(match self {
             Self::CausalReorder(config) => {
                 let (table, meter) = (context.table.clone(), context.meter.clone());
-                let phase = context.phase.clone();
-                let reorder = causal_reorder::CausalReorder::open(&config, table, meter, phase)?;
+                let (phase, lane) = (context.phase.clone(), context.lane);
+                let reorder =
+                    causal_reorder::CausalReorder::open(config, table, meter, phase, lane)?;
                 context.layered(|inner| reorder.layer(inner))
             }
-            Self::Filter(config) => context.plain(config.open()),
-            Self::Map(config) => context.plain(config.open()),
+            Self::Filter(config) => context.plain(config.clone().open()),
+            Self::Map(config) => context.plain(config.clone().open()),
             Self::Route(config) => {
                 let outputs = config.outputs();
-                context.split(config.open(), &outputs)
+                context.split(config.clone().open(), &outputs)
             }
             Self::Dedup(config) => {
                 let (table, meter) = (context.table.clone(), context.meter.clone());
-                let dedup = dedup::Dedup::open(&config, table, meter)?;
+                let dedup = dedup::Dedup::open(config, table, meter, context.lane)?;
                 context.layered(|inner| dedup.layer(inner))
             }
-            Self::PiiMask(config) => context.plain(config.open()),
-            Self::SchemaValidate(config) => context.with_rejects(config.open(), INVALID),
+            Self::PiiMask(config) => context.plain(config.clone().open()),
+            Self::SchemaValidate(config) => context.with_rejects(config.clone().open(), INVALID),
         })
     }
 }

@@ -1,21 +1,23 @@
 //! `trunkline run`.
 
 use std::collections::HashMap;
-use std::io::{self, stderr};
+use std::io::{self, IsTerminal, stderr};
 use std::path::Path;
 use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::reload::{Watched, reload_for_ever};
 use super::show;
-use super::{Colour, RunArguments};
+use super::{Colour, LogShape, RunArguments};
 use crate::api;
 use crate::failure::Failure;
-use crate::graph::run::{open_store, run as run_pipeline};
+use crate::graph::promise::promises;
+use crate::graph::run::{open_store, run_reloading};
 use crate::graph::{Pipeline, StateSetting};
-use crate::observe::{Ledger, Observer, Screen, Show, draw_progress, init_log};
+use crate::observe::{Ledger, Observer, Screen, Show, draw_progress, init_log, render_promises};
 
 pub(super) fn run(arguments: RunArguments, colour: Colour) -> ExitCode {
     let colour = show::colours(colour, &stderr());
@@ -26,6 +28,7 @@ pub(super) fn run(arguments: RunArguments, colour: Colour) -> ExitCode {
         Ok(screen) => screen,
         Err(error) => return fail(&error.to_string()),
     };
+    let observers = observe(&pipelines, &arguments, colour);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -33,7 +36,8 @@ pub(super) fn run(arguments: RunArguments, colour: Colour) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start threads: {error}")),
     };
-    let (outcome, ledgers) = runtime.block_on(drive(pipelines, &arguments, &screen));
+    let (outcome, ledgers) =
+        runtime.block_on(drive(pipelines, observers, &arguments, &screen, colour));
     // A read of stdin that never returns must not hold up the end of the process.
     runtime.shutdown_background();
     for ledger in &ledgers {
@@ -105,15 +109,35 @@ fn clash(pipelines: &[Pipeline]) -> bool {
     clash
 }
 
+/// An observer for each pipeline, after saying what is promised: as a table to people, as log lines
+/// to programs.
+fn observe(pipelines: &[Pipeline], arguments: &RunArguments, colour: bool) -> Vec<Observer> {
+    let people = stderr().is_terminal() && matches!(arguments.log_format, LogShape::Text);
+    let observe = |pipeline: &Pipeline| {
+        let observer = Observer::new(&pipeline.name);
+        let promises = promises(pipeline);
+        if people {
+            show::complain(&format!("promised by {}:\n", pipeline.name));
+            show::complain(&render_promises(&promises, colour));
+        }
+        for promise in promises.iter().filter(|_| !people) {
+            let (source, sink, why) = (&promise.source, &promise.sink, &promise.why);
+            let words = promise.guarantee.words();
+            tracing::info!(pipeline = %pipeline.name, %source, %sink, why, "promised: {words}");
+        }
+        observer.set_promises(promises);
+        observer
+    };
+    pipelines.iter().map(observe).collect()
+}
+
 async fn drive(
     pipelines: Vec<Pipeline>,
+    observers: Vec<Observer>,
     arguments: &RunArguments,
     screen: &Screen,
+    colour: bool,
 ) -> (bool, Vec<Ledger>) {
-    let observers: Vec<Observer> = pipelines
-        .iter()
-        .map(|pipeline| Observer::new(&pipeline.name))
-        .collect();
     let (stop, stopping) = watch::channel(false);
     let ready = begin(&pipelines, &observers, stop).await;
     let apis = match ready {
@@ -121,18 +145,35 @@ async fn drive(
         Err(failure) => return (report(Err(failure)), Vec::new()),
     };
     let mut running = JoinSet::new();
-    for (pipeline, observer) in pipelines.into_iter().zip(&observers) {
+    let mut watching = JoinSet::new();
+    for ((pipeline, observer), file) in pipelines.into_iter().zip(&observers).zip(&arguments.files)
+    {
         let (observer, mut stopping) = (observer.clone(), stopping.clone());
+        let (reloads, reloading) = mpsc::channel(1);
+        let watched = Watched {
+            file: file.clone(),
+            api: pipeline.api,
+            observer: observer.clone(),
+            reloads,
+            colour,
+        };
+        watching.spawn(reload_for_ever(watched, arguments.watch));
         running.spawn(async move {
-            let store = open_store(&pipeline.state).inspect_err(|failure| {
-                let failed = crate::observe::RunState::Failed(failure.to_string());
-                observer.set_state(failed);
-            })?;
             let stop = async move {
                 // The sender lives as long as the process listens for signals.
                 let _ = stopping.wait_for(|stop| *stop).await;
             };
-            run_pipeline(pipeline, &observer, store, stop).await
+            let mut stop = Box::pin(stop);
+            let opened = tokio::select! {
+                opened = open_store(&pipeline) => opened,
+                // A shared store that is away may take longer than anybody wants to wait.
+                () = &mut stop => return Ok(()),
+            };
+            let store = opened.inspect_err(|failure| {
+                let failed = crate::observe::RunState::Failed(failure.to_string());
+                observer.set_state(failed);
+            })?;
+            run_reloading(pipeline, &observer, store, stop, reloading).await
         });
     }
     let all = async {

@@ -1,311 +1,310 @@
-//! The line of batches that wait.
+//! The lanes of an edge, and the ways in and out.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{EdgePolicy, WhenFull};
+use super::item::Item;
+use super::line::{Line, Room, Take};
+use super::policy::EdgePolicy;
+use super::reply::{Listening, call};
+use super::split::{Piece, Splitter};
+use super::{Fill, PriorityPolicy};
 use crate::event::Batch;
-use crate::failure::Failure;
 use crate::observe::NodeMeter;
 
-/// The answer for one caller, and how many of its events did not fail.
-pub(super) struct Answer {
-    pub result: Result<(), Failure>,
-    pub settled: u64,
-}
+/// How long batches are kept apart after a panic: longer than an event's tries alone take.
+const APART: Duration = Duration::from_secs(300);
 
-/// The way back to one caller.
-pub(super) struct Reply {
-    sender: oneshot::Sender<Answer>,
-    meter: NodeMeter,
-}
-
-impl Reply {
-    pub(super) fn new(meter: &NodeMeter) -> (Self, Listening) {
-        let (sender, answer) = oneshot::channel();
-        let meter = meter.clone();
-        let reply = Self {
-            sender,
-            meter: meter.clone(),
-        };
-        (reply, Listening { answer, meter })
-    }
-
-    pub(super) fn send(self, result: Result<(), Failure>, settled: u64) {
-        if let Err(unheard) = self.sender.send(Answer { result, settled }) {
-            unheard.count(&self.meter);
-        }
-    }
-
-    /// Ready when the caller is gone.
-    pub(super) fn poll_gone(&mut self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
-        self.sender.poll_closed(cx)
-    }
-}
-
-impl Answer {
-    /// Who no longer listens has given its events up, and they come again: those that were settled
-    /// all the same were copies.
-    fn count(&self, meter: &NodeMeter) {
-        meter.created(self.settled);
-        meter.given_back(self.settled);
-    }
-}
-
-/// A caller that waits for its answer.
-pub(super) struct Listening {
-    answer: oneshot::Receiver<Answer>,
-    meter: NodeMeter,
-}
-
-impl Listening {
-    /// The answer; a reply that is lost reads as a failure.
-    pub(super) async fn answer(mut self) -> Result<(), Failure> {
-        match (&mut self.answer).await {
-            Ok(answer) => answer.result,
-            Err(_) => Err(lost()),
-        }
-    }
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        // Closed first: either the answer is here, or whoever sends it finds nobody.
-        self.answer.close();
-        if let Ok(answer) = self.answer.try_recv() {
-            answer.count(&self.meter);
-        }
-    }
-}
-
-fn lost() -> Failure {
-    Failure::transient("lost_reply", "the worker behind the buffer is gone")
-}
-
-pub(super) struct Item {
-    pub batch: Batch,
-    pub reply: Reply,
-}
-
-#[derive(Default)]
-struct Line {
-    items: VecDeque<Item>,
-    /// Callers that wait for room, in the order in which they came.
-    outside: VecDeque<Item>,
-    events: usize,
-    bytes: u64,
-    workers: usize,
+struct State {
+    lines: Vec<Line>,
+    /// The number of the next batch that comes.
+    number: u64,
+    /// Batches that were taken out and not begun.
+    unbegun: usize,
     closed: bool,
     /// Until then batches are not put together.
     apart_until: Option<Instant>,
 }
 
-/// How long batches are kept apart after a panic: longer than an event's tries alone take.
-const APART: Duration = Duration::from_secs(300);
+pub(super) struct Queue {
+    policy: EdgePolicy,
+    meter: NodeMeter,
+    splitter: Splitter,
+    state: Mutex<State>,
+    /// A lane's worker is told that something waits, or that nothing more will come.
+    stirred: Vec<Notify>,
+    /// Told whenever the edge may have become empty.
+    calm: Notify,
+}
 
-impl Line {
-    /// A batch larger than the whole edge goes in alone.
-    fn fits(&self, batch: &Batch, policy: &EdgePolicy) -> bool {
-        let events = self.events + batch.len();
-        let bytes = self.bytes + batch.bytes();
-        self.items.is_empty() || (events <= policy.max_events && bytes <= policy.max_bytes)
+/// What a worker took out.
+pub(super) struct Taken {
+    pub items: Vec<Item>,
+    /// Until its call was polled once.
+    pub unbegun: Unbegun,
+    /// Until it is answered.
+    pub under_way: UnderWay,
+}
+
+/// Says that a batch was begun, or will never be.
+pub(super) struct Unbegun(Arc<Queue>);
+
+impl Drop for Unbegun {
+    fn drop(&mut self) {
+        self.0.lock().unbegun -= 1;
+        self.0.calm.notify_waiters();
     }
+}
 
-    fn enter(&mut self, item: Item) {
-        self.events += item.batch.len();
-        self.bytes += item.batch.bytes();
-        self.items.push_back(item);
-    }
+/// Keeps keys to one batch.
+pub(super) struct UnderWay {
+    queue: Arc<Queue>,
+    lane: usize,
+    keys: Vec<u64>,
+}
 
-    fn leave(&mut self) -> Option<Item> {
-        let item = self.items.pop_front()?;
-        self.events -= item.batch.len();
-        self.bytes -= item.batch.bytes();
-        Some(item)
-    }
-
-    fn admit(&mut self, policy: &EdgePolicy) {
-        while let Some(next) = self.outside.front()
-            && self.fits(&next.batch, policy)
-            && let Some(next) = self.outside.pop_front()
-        {
-            if !next.reply.sender.is_closed() {
-                self.enter(next);
-            }
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        if !self.keys.is_empty() {
+            self.queue.lock().lines[self.lane].release(&self.keys);
         }
     }
 }
 
-pub(super) struct Queue {
-    policy: EdgePolicy,
-    meter: NodeMeter,
-    line: Mutex<Line>,
-    /// A worker is told that something waits, or that nothing more will come.
-    stirred: Notify,
-}
-
 impl Queue {
-    pub(super) fn new(policy: EdgePolicy, meter: NodeMeter) -> Self {
-        let line = Line {
-            workers: policy.workers.get(),
-            ..Line::default()
+    pub(super) fn new(policy: EdgePolicy, lanes: usize, workers: usize, meter: NodeMeter) -> Self {
+        // An equal share each: a lane that is stuck never takes another's room.
+        let room = Room {
+            events: (policy.max_events / lanes.max(1)).max(1),
+            bytes: (policy.max_bytes / lanes.max(1) as u64).max(1),
+        };
+        let splitter = Splitter::new(&policy, lanes, room);
+        let line = || Line::new(splitter.classes(), room, workers);
+        let state = State {
+            lines: (0..lanes).map(|_| line()).collect(),
+            number: 0,
+            unbegun: 0,
+            closed: false,
+            apart_until: None,
         };
         let queue = Self {
             policy,
             meter,
-            line: Mutex::new(line),
-            stirred: Notify::new(),
+            splitter,
+            state: Mutex::new(state),
+            stirred: (0..lanes).map(|_| Notify::new()).collect(),
+            calm: Notify::new(),
         };
         queue.show(&queue.lock());
         queue
     }
 
-    fn lock(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn show(&self, line: &Line) {
+    fn show(&self, state: &State) {
         let EdgePolicy {
             max_events,
             max_bytes,
             ..
         } = self.policy;
+        let Fill { events, bytes, .. } = fill(state);
         self.meter
-            .buffer(line.events as u64, line.bytes, max_events as u64, max_bytes);
+            .buffer(events as u64, bytes, max_events as u64, max_bytes);
     }
 
     /// Puts a batch in line, or at the end of those that wait for room, and so gives it its place.
+    /// Where there is no worker any more, or the policy drops it, it is answered at once.
+    pub(super) fn push(&self, batch: Batch) -> Listening {
+        let (pieces, _) = self.splitter.split(batch);
+        let state = self.lock();
+        self.enter(state, pieces)
+    }
+
+    /// Puts a batch in line if there is room for all of it.
     ///
     /// # Errors
-    /// When there is no worker any more. `Ok(None)`: it was dropped by the edge's policy.
-    pub(super) fn push(&self, batch: Batch) -> Result<Option<Listening>, Failure> {
-        let (reply, answer) = Reply::new(&self.meter);
-        let mut dropped = Vec::new();
-        let mut line = self.lock();
-        if line.workers == 0 {
-            return Err(lost());
+    /// The batch, if there is not.
+    pub(super) fn offer(&self, batch: Batch) -> Result<Listening, Batch> {
+        let (pieces, places) = self.splitter.split(batch);
+        let state = self.lock();
+        let mut sums = vec![(0, 0, 0); state.lines.len()];
+        for piece in &pieces {
+            let (batches, events, bytes) = &mut sums[piece.lane];
+            *batches += 1;
+            *events += piece.batch.len();
+            *bytes += piece.bytes;
         }
-        let fits = line.fits(&batch, &self.policy);
-        let item = Item { batch, reply };
-        match self.policy.when_full {
-            WhenFull::Block if fits && line.outside.is_empty() => line.enter(item),
-            WhenFull::Block => {
-                // Those who went away are not kept waiting: their batches would pile up here.
-                line.outside.retain(|item| !item.reply.sender.is_closed());
-                line.outside.push_back(item);
-                line.admit(&self.policy);
-            }
-            WhenFull::DropNewest if !fits => {
-                drop(line);
-                self.dropped("buffer_newest", &item.batch);
-                return Ok(None);
-            }
-            WhenFull::DropNewest | WhenFull::DropOldest => {
-                while !line.fits(&item.batch, &self.policy)
-                    && let Some(oldest) = line.leave()
-                {
-                    dropped.push(oldest);
+        let fits = |((batches, events, bytes), line): (&(usize, usize, u64), &Line)| {
+            *batches == 0 || line.has_room(*batches, *events, *bytes)
+        };
+        if sums.iter().zip(&state.lines).all(fits) {
+            return Ok(self.enter(state, pieces));
+        }
+        drop(state);
+        Err(places.rejoin(pieces, self.splitter.classes()))
+    }
+
+    fn enter(&self, mut state: MutexGuard<'_, State>, pieces: Vec<Piece>) -> Listening {
+        let (parts, listening) = call(&self.meter, pieces.len());
+        let lanes: Vec<usize> = pieces.iter().map(|piece| piece.lane).collect();
+        let (mut dropped, mut lost) = (Vec::new(), Vec::new());
+        for (piece, part) in pieces.into_iter().zip(parts) {
+            let (lane, class, number) = (piece.lane, piece.class, state.number);
+            state.number += 1;
+            let item = Item::new(piece, part, number);
+            match state.lines.get_mut(lane) {
+                Some(line) if line.workers > 0 => {
+                    line.push(class, item, self.policy.when_full, &mut dropped);
                 }
-                line.enter(item);
+                _ => lost.push(item),
             }
         }
-        self.show(&line);
-        drop(line);
-        self.stirred.notify_one();
-        for Item { batch, reply } in dropped {
-            self.dropped("buffer_oldest", &batch);
-            // Dropped by a rule: that is an answer.
-            reply.send(Ok(()), batch.len() as u64);
+        self.show(&state);
+        drop(state);
+        lanes.into_iter().for_each(|lane| self.stir(lane));
+        for (reason, item) in dropped {
+            self.drop_by_rule(reason, item);
         }
-        Ok(Some(answer))
+        drop(lost);
+        listening
+    }
+
+    fn stir(&self, lane: usize) {
+        if let Some(stirred) = self.stirred.get(lane) {
+            stirred.notify_one();
+        }
     }
 
     /// What is dropped here never reaches the node that would count it in.
-    fn dropped(&self, reason: &'static str, batch: &Batch) {
+    fn drop_by_rule(&self, reason: &'static str, item: Item) {
+        let Some((batch, part)) = item.open() else {
+            return;
+        };
         self.meter.received(batch.len() as u64, batch.bytes());
         self.meter.dropped(reason, batch.len() as u64);
-        for event in batch {
+        for event in &batch {
             let from = event.provenance();
             tracing::debug!(
                 node = self.meter.name(), reason, source = %from.source, object = %from.object,
                 line = event.position.line, offset = event.position.offset, "event dropped"
             );
         }
+        // Dropped by a rule: that is an answer.
+        part.answer(Ok(()), batch.len() as u64, batch.origins());
     }
 
-    /// Takes what waits, up to the batch size; `None` when the edge is closed and empty.
-    pub(super) async fn pop(&self) -> Option<Vec<Item>> {
+    /// Takes what goes next in a lane, up to the batch size; `None` when the edge is closed and
+    /// the lane empty.
+    pub(super) async fn pop(self: &Arc<Self>, lane: usize) -> Option<Taken> {
         loop {
             {
-                let mut line = self.lock();
-                let taken = self.take(&mut line);
-                if !taken.is_empty() {
-                    self.show(&line);
-                    if !line.items.is_empty() || line.closed {
+                let mut state = self.lock();
+                let how = self.how(&state);
+                let closed = state.closed;
+                let line = &mut state.lines[lane];
+                let items = line.take(how);
+                let empty = line.is_empty();
+                if !items.is_empty() {
+                    state.unbegun += 1;
+                    self.show(&state);
+                    drop(state);
+                    if !empty || closed {
                         // One call wakes one worker: hand the news on.
-                        self.stirred.notify_one();
+                        self.stir(lane);
                     }
-                    return Some(taken);
+                    return Some(self.taken(lane, items));
                 }
-                if line.closed {
-                    self.stirred.notify_one();
+                drop(state);
+                self.calm.notify_waiters();
+                if closed && empty {
+                    self.stir(lane);
                     return None;
                 }
             }
-            self.stirred.notified().await;
+            self.stirred[lane].notified().await;
         }
     }
 
-    fn take(&self, line: &mut Line) -> Vec<Item> {
-        let mut taken: Vec<Item> = Vec::new();
-        let mut events = 0;
-        let apart = line.apart_until.is_some_and(|until| Instant::now() < until);
-        while let Some(item) = line.items.front() {
-            // Nobody waits for it any more, and it will come again.
-            let gone = item.reply.sender.is_closed();
-            if !gone {
-                events += item.batch.len();
-                if !taken.is_empty() && (apart || events > self.policy.batch_events) {
-                    break;
-                }
-            }
-            let item = line.leave();
-            taken.extend(item.filter(|_| !gone));
-            line.admit(&self.policy);
+    fn how(&self, state: &State) -> Take {
+        let guard = self.policy.priority.as_ref();
+        Take {
+            events: self.policy.batch_events,
+            apart: state
+                .apart_until
+                .is_some_and(|until| Instant::now() < until),
+            guard: guard.map_or(PriorityPolicy::GUARD, |p| p.starvation_guard.get()),
         }
-        taken
+    }
+
+    fn taken(self: &Arc<Self>, lane: usize, items: Vec<Item>) -> Taken {
+        let keys = items.iter().flat_map(Item::keys).copied().collect();
+        let queue = self.clone();
+        Taken {
+            items,
+            unbegun: Unbegun(self.clone()),
+            under_way: UnderWay { queue, lane, keys },
+        }
     }
 
     pub(super) fn close(&self) {
         self.lock().closed = true;
-        self.stirred.notify_one();
-    }
-
-    #[cfg(test)]
-    pub(super) fn fill(&self) -> (usize, u64) {
-        let line = self.lock();
-        (line.events, line.bytes)
+        self.stirred.iter().for_each(Notify::notify_one);
     }
 
     pub(super) fn keep_apart(&self) {
         self.lock().apart_until = Some(Instant::now() + APART);
     }
 
-    /// A worker has ended, well or not. With the last one, whoever still waits loses its reply.
-    pub(super) fn worker_ended(&self) {
-        let mut line = self.lock();
+    /// A worker has ended, well or not. With a lane's last one, whoever still waits there loses
+    /// its reply.
+    pub(super) fn worker_ended(&self, lane: usize) {
+        let mut state = self.lock();
+        let line = &mut state.lines[lane];
         line.workers -= 1;
-        if line.workers == 0 {
-            let items = std::mem::take(&mut line.items);
-            let outside = std::mem::take(&mut line.outside);
-            (line.events, line.bytes) = (0, 0);
-            self.show(&line);
-            drop(line);
-            drop((items, outside));
+        if line.workers > 0 {
+            return;
+        }
+        let items = line.empty();
+        self.show(&state);
+        drop(state);
+        drop(items);
+        self.calm.notify_waiters();
+    }
+
+    pub(super) fn fill(&self) -> Fill {
+        fill(&self.lock())
+    }
+
+    pub(super) async fn drained(&self) {
+        loop {
+            let calm = self.calm.notified();
+            let mut calm = std::pin::pin!(calm);
+            // Listens before it looks: what changes in between is not missed.
+            calm.as_mut().enable();
+            if self.is_drained() {
+                return;
+            }
+            calm.await;
         }
     }
+
+    fn is_drained(&self) -> bool {
+        let state = self.lock();
+        state.unbegun == 0 && state.lines.iter().all(Line::is_empty)
+    }
+}
+
+fn fill(state: &State) -> Fill {
+    let mut fill = Fill::default();
+    for line in &state.lines {
+        fill.events += line.events();
+        fill.bytes += line.bytes();
+        fill.outside += line.outside();
+    }
+    fill
 }

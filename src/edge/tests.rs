@@ -1,5 +1,6 @@
 //! What the module promises, on a paused clock.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -7,7 +8,13 @@ use futures::future::join_all;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
+mod classes;
+mod drained;
+mod lanes;
+
 use super::*;
+use crate::condition::Condition;
+use crate::diagnostic::{Report, Span};
 use crate::failure::Kind;
 use crate::layer::testing::{Script, batch, busy, counts, delivery, meter, only};
 use crate::observe::Observer;
@@ -48,8 +55,61 @@ fn places(from: usize, events: usize) -> Batch {
     all.into_iter().skip(from).collect()
 }
 
+/// An edge with this many lanes by `key` in front of one and the same sink.
+fn lanes(script: &Script, lanes: usize, policy: EdgePolicy) -> (Edge, Tasks, Observer) {
+    let partition = PartitionPolicy {
+        key: crate::layer::testing::key(),
+        partitions: NonZeroUsize::new(lanes).unwrap(),
+    };
+    let partition = Some(partition);
+    edge(
+        script,
+        EdgePolicy {
+            partition,
+            ..policy
+        },
+    )
+}
+
+/// The lane of a key among so many.
+fn lane_of(key: &str, lanes: u64) -> u64 {
+    fingerprint(key) % lanes
+}
+
+/// A key of this lane.
+fn key_in(lane: u64, lanes: u64) -> String {
+    let mut keys = (0..).map(|n| format!("k{n}"));
+    keys.find(|key| lane_of(key, lanes) == lane).unwrap()
+}
+
+/// Holds for keys that begin with this.
+fn begins(with: &str) -> Condition {
+    let node = |value| crate::setting::Node::new(value, Span::start());
+    let text = |text: &str| node(crate::setting::Value::Text(text.into()));
+    let field = |name: &str, value: &str| {
+        let key = crate::setting::Key {
+            name: name.into(),
+            span: Span::start(),
+        };
+        (key, text(value))
+    };
+    let fields = vec![field("path", ".key"), field("starts_with", with)];
+    let mut report = Report::new("test");
+    let node = node(crate::setting::Value::Map(fields));
+    Condition::check(&node, &mut report).unwrap()
+}
+
+/// Calls with these keys, one batch for each list, whose places are counted on from one to the next.
+fn batches(keys: &[&[&str]]) -> Vec<Batch> {
+    let mut all = delivery(1, &keys.concat()).into_events().into_iter();
+    keys.iter()
+        .map(|keys| all.by_ref().take(keys.len()).collect())
+        .collect()
+}
+
 fn fill(edge: &Edge) -> (usize, u64) {
-    edge.open.0.fill()
+    let fill = edge.watch().fill();
+    (fill.events, fill.bytes)
 }
 
 #[tokio::test(start_paused = true)]
@@ -188,6 +248,15 @@ async fn a_lost_worker_reads_as_a_failure_for_all_who_wait_and_all_who_come() {
         1,
         "the one that was being written"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_that_is_ended_before_it_began_is_lost_too() {
+    let (edge, tasks, _) = edge(&slow(), small(1, WhenFull::Block));
+    tasks.abort();
+    tasks.join().await;
+    let failure = edge.oneshot(batch(1)).await.unwrap_err();
+    assert_eq!(failure.losses()[0].cause.reason, "lost_reply");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,13 +1,20 @@
 //! From the tree of a file to a checked pipeline, with every mistake on the way.
 
-use std::collections::HashMap;
-use std::path::{Path as FilePath, PathBuf};
+mod whole;
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::buffer::{self, Around};
 use super::common::{self, Address};
+use super::encryption;
 use super::outline::{Doubts, Kind, Outline, Shape};
-use super::{DeadLetterNode, Input, Pipeline, SinkNode, SourceNode, StateSetting, TransformNode};
+use super::print::{Print, print};
+use super::{
+    DeadLetterNode, Input, Pipeline, SinkNode, SourceNode, StateSetting, TransformNode, storage,
+};
 use crate::config::Loaded;
 use crate::diagnostic::{Report, Span, nearest};
 use crate::edge::EdgePolicy;
@@ -15,6 +22,7 @@ use crate::layer::{Redact, SinkPart, StackPolicy, TransformPart};
 use crate::mask::Redactor;
 use crate::setting::{Fields, Key, NAME_LENGTH, Node, Setting, is_name, read_name, wrong_type};
 use crate::{sink, source, transform};
+use whole::{Limit, limit_of};
 
 /// What came of checking a file.
 pub struct Checked {
@@ -24,6 +32,8 @@ pub struct Checked {
     pub outline: Outline,
     /// Every mistake of the file.
     pub report: Report,
+    /// Other files that its settings name, and that were read.
+    pub files: Vec<PathBuf>,
 }
 
 /// Checks a file that was read. Pure but for the files that its settings name (a JSON Schema).
@@ -33,7 +43,7 @@ pub fn check(loaded: &Loaded) -> Checked {
     let base = FilePath::new(&*loaded.file)
         .parent()
         .unwrap_or(FilePath::new(""));
-    let mut pipeline = None;
+    let (mut pipeline, mut files) = (None, Vec::new());
     if let Some(tree) = &loaded.tree {
         let mut checking = Checking {
             base: base.into(),
@@ -42,7 +52,8 @@ pub fn check(loaded: &Loaded) -> Checked {
         if let Some(settings) = checking.root(tree, &mut report) {
             outline = checking.outline(&settings.name);
             outline.check(&checking.doubts, &mut report);
-            checking.check_limits(&settings, &mut report);
+            checking.check_whole(&settings, &outline, &mut report);
+            files = std::mem::take(&mut checking.files);
             // Whatever was wrong is in the report: what stands in for it never runs.
             pipeline = (!report.has_errors()).then(|| checking.assemble(settings, &outline));
         }
@@ -51,6 +62,7 @@ pub fn check(loaded: &Loaded) -> Checked {
         pipeline,
         outline,
         report,
+        files,
     }
 }
 
@@ -58,6 +70,7 @@ pub fn check(loaded: &Loaded) -> Checked {
 struct Settings {
     name: String,
     state: StateSetting,
+    encryption: Option<crate::seal::Keyring>,
     api: Option<std::net::SocketAddr>,
     delivery: super::PumpPolicy,
     grace: Duration,
@@ -83,13 +96,14 @@ struct Checking {
     doubts: Doubts,
     /// The first source without dead letters of its own.
     bare: Option<Span>,
-}
-
-/// A bound of a node that must fit the pipeline's own.
-struct Limit {
-    node: String,
-    held: Option<(usize, Span)>,
-    wait: Option<(&'static str, Duration, Span)>,
+    /// The folder of the pipeline's state, where there is one.
+    home: Option<PathBuf>,
+    /// Folders of buffers on disk, with the node that each belongs to.
+    folders: HashMap<PathBuf, String>,
+    /// Files that settings name.
+    files: Vec<PathBuf>,
+    /// Nodes whose buffers say how many batches are under way.
+    says_in_flight: HashSet<String>,
 }
 
 /// Most components of a pipeline: each is a service that calls the next, and a thread's stack holds
@@ -103,7 +117,15 @@ impl Checking {
         let mut fields = Fields::new(tree, "a pipeline", report)?;
         check_version(&mut fields);
         let name = name(&mut fields);
-        let state = state(&mut fields);
+        let before = fields.report().errors();
+        let state = storage::check(&mut fields);
+        self.home = match &state {
+            StateSetting::Embedded(path) => Some(path.clone()),
+            // A wrong one is reported: that buffers have no folder is then not told as well.
+            _ if fields.report().errors() > before => Some(PathBuf::new()),
+            _ => None,
+        };
+        let encryption = encryption::read(&mut fields);
         let api = fields.section("api", "api", |f| f.required::<Address>("address"));
         let delivery = common::delivery(&mut fields);
         let grace = fields.or("grace", Duration::from_secs(30));
@@ -117,6 +139,7 @@ impl Checking {
         Some(Settings {
             name: name.unwrap_or_default(),
             state,
+            encryption,
             api: api.map(|address| address.0),
             delivery,
             grace,
@@ -224,6 +247,7 @@ impl Checking {
                 part: Box::new(part?),
                 reconnect,
                 dead_letter,
+                print: print(node, &["dead_letter"]),
             })
         });
         self.sources.push(Draft { shape, node: read });
@@ -237,7 +261,7 @@ impl Checking {
         let kinds = ("transform", transform::KINDS);
         let read = read_node(&what, node, kinds, report, |kind, fields| {
             fields.required_node("inputs");
-            let buffer = common::edge(fields, EdgePolicy::default());
+            let buffer = self.buffer(&key.name, fields, EdgePolicy::default());
             let dead_letter = self.dead_letter(&what, fields);
             let part = transform::Config::check(kind, fields, &self.base);
             // Its outputs are known only when it is right; until then it counts as having all.
@@ -256,6 +280,7 @@ impl Checking {
                 buffer,
                 part,
                 dead_letter,
+                print: self.print_of(node),
             })
         });
         self.transforms.push(Draft { shape, node: read });
@@ -270,12 +295,19 @@ impl Checking {
         let read = read_node(&what, node, kinds, report, |kind, fields| {
             fields.required_node("inputs");
             shape.component = kind.into();
-            let policy = self.stack(&what, fields);
+            let mut policy = self.stack(&what, fields);
             let default = EdgePolicy {
                 in_flight: policy.concurrency,
                 ..EdgePolicy::default()
             };
-            let buffer = common::edge(fields, default).unwrap_or(default);
+            let buffer = self.buffer(&key.name, fields, default.clone());
+            let buffer = buffer.unwrap_or(default);
+            if let Some(partition) = &buffer.partition
+                && !fields.has("concurrency")
+            {
+                // Each partition writes its own batches; one at a time would undo the partitions.
+                policy.concurrency = partition.partitions;
+            }
             let dead_letter = self.dead_letter(&what, fields);
             let part: Box<dyn SinkPart> = Box::new(sink::Config::check(kind, fields)?);
             Some(SinkNode {
@@ -286,9 +318,37 @@ impl Checking {
                 policy,
                 part,
                 dead_letter,
+                print: self.print_of(node),
             })
         });
         self.sinks.push(Draft { shape, node: read });
+    }
+
+    /// `buffer:` of a node; no two of them may lie in one folder.
+    fn buffer(
+        &mut self,
+        node: &str,
+        fields: &mut Fields<'_>,
+        default: EdgePolicy,
+    ) -> Option<EdgePolicy> {
+        let home = self.home.as_deref();
+        let read = buffer::edge(fields, default, &Around { node, home })?;
+        let (policy, span) = (read.policy, read.folder);
+        if read.says_in_flight {
+            self.says_in_flight.insert(node.to_owned());
+        }
+        if let Some(disk) = &policy.disk {
+            // `a/./b` and `a/b/` are `a/b`.
+            let parts = disk.path.components();
+            let folder: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
+            if let Some(other) = self.folders.insert(folder, node.to_owned()) {
+                let message = format!("the buffer of `{other}` lies in this folder already");
+                fields
+                    .error("duplicate-path", span, message)
+                    .hint("give each buffer a `path` of its own");
+            }
+        }
+        Some(policy)
     }
 
     /// `dead_letter:` of a node or of the pipeline.
@@ -303,8 +363,22 @@ impl Checking {
                 component: kind,
                 part,
                 policy,
+                print: print(node, &[]),
             })
         })
+    }
+
+    /// What a transform or sink says, and what is in a file that it names.
+    fn print_of(&mut self, node: &Node) -> Print {
+        let said = print(node, &["inputs", "dead_letter"]);
+        let file = node.get("schema").and_then(Node::as_text);
+        let Some(file) = file.map(|file| self.base.join(file)) else {
+            return said;
+        };
+        // One that cannot be read was reported by whoever needs it.
+        let content = std::fs::read(&file).ok();
+        self.files.push(file);
+        said.and(content)
     }
 
     /// The settings around a sink; its time limit has to fit the pipeline's.
@@ -350,52 +424,11 @@ impl Checking {
         inputs
     }
 
-    /// Bounds that contradict each other (what is held must fit what may be under way).
-    fn check_limits(&self, settings: &Settings, report: &mut Report) {
-        let delivery = &settings.delivery;
-        for limit in &self.limits {
-            if let Some((held, span)) = limit.held
-                && held > delivery.max_events
-            {
-                let most = delivery.max_events;
-                let message = format!(
-                    "{} may hold {held} events, but only {most} may be under way",
-                    limit.node
-                );
-                report
-                    .error("conflicting-limits", span, message)
-                    .hint(format!(
-                        "lower `max_held` to at most {most}, or raise `delivery.max_events`"
-                    ));
-            }
-            if let Some((name, wait, span)) = limit.wait
-                && wait >= delivery.deadline
-            {
-                let message = format!(
-                    "the `{name}` of {} ({wait:?}) is not shorter than the deadline of a delivery ({:?})",
-                    limit.node, delivery.deadline
-                );
-                let hint = format!("lower `{name}`, or raise `delivery.deadline`");
-                report.error("conflicting-limits", span, message).hint(hint);
-            }
-        }
-        if let Some(span) = self.bare.filter(|_| !settings.letters) {
-            report
-                .warning(
-                    "no-dead-letter",
-                    span,
-                    "records that are refused have nowhere to go: the first one stops the run",
-                )
-                .hint(
-                    "add `dead_letter: { type: file, path: dead-letters.ndjson }` to the pipeline",
-                );
-        }
-    }
-
     fn assemble(self, settings: Settings, outline: &Outline) -> Pipeline {
         let Settings {
             name,
             state,
+            encryption,
             api,
             delivery,
             grace,
@@ -414,10 +447,11 @@ impl Checking {
             .filter_map(|draft| draft.node.map(|node| (node.name.to_string(), node)))
             .collect();
         let order = outline.order();
-        let transforms = order
+        let mut transforms: Vec<_> = order
             .iter()
             .filter_map(|name| transforms.remove(name))
             .collect();
+        buffer::before_holders(&mut transforms, &self.says_in_flight);
         let sinks = self
             .sinks
             .into_iter()
@@ -434,6 +468,7 @@ impl Checking {
             delivery,
             grace,
             state,
+            encryption,
             api,
         }
     }
@@ -488,40 +523,6 @@ fn name(fields: &mut Fields<'_>) -> Option<String> {
         .error("bad-name", span, "this cannot name a pipeline")
         .hint("use letters, digits, `_` and `-`, at most 64, starting with a letter or `_`");
     None
-}
-
-fn state(fields: &mut Fields<'_>) -> StateSetting {
-    let read = |f: &mut Fields<'_>| {
-        let memory = match f.has("type") {
-            true => f.choice("type", &[("memory", true), ("embedded", false)]),
-            false => Some(false),
-        };
-        match memory {
-            Some(true) => Some(StateSetting::Memory),
-            Some(false) => f.required::<PathBuf>("path").map(StateSetting::Embedded),
-            // The path belongs to one of the types: which one is meant is not known.
-            None => {
-                f.has("path");
-                None
-            }
-        }
-    };
-    fields
-        .section("state", "state", read)
-        .unwrap_or(StateSetting::Memory)
-}
-
-fn limit_of(what: &str, part: &transform::Config, fields: &mut Fields<'_>) -> Option<Limit> {
-    let transform::Config::CausalReorder(config) = part else {
-        return None;
-    };
-    let held = Some((config.max_held, fields.span_of("max_held")));
-    let wait = Some(("max_wait", config.max_wait, fields.span_of("max_wait")));
-    Some(Limit {
-        node: what.into(),
-        held,
-        wait,
-    })
 }
 
 /// Reads the `type` of a node, then the rest by it.

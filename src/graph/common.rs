@@ -1,17 +1,20 @@
-//! The settings that nodes have in common: buffers, limits, retries, breakers.
+//! The settings that nodes have in common: limits, retries, breakers.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::PumpPolicy;
 use crate::diagnostic::Report;
-use crate::edge::{EdgePolicy, WhenFull};
 use crate::event::Path;
 use crate::layer::{Backoff, BreakerPolicy, KeyedPolicy, RatePolicy, RetryPolicy, StackPolicy};
 use crate::setting::{Fields, Node, Setting, Share, Size, Value};
 
 /// A number from 1.
-fn positive(fields: &mut Fields<'_>, name: &'static str, default: NonZeroUsize) -> NonZeroUsize {
+pub(super) fn positive(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    default: NonZeroUsize,
+) -> NonZeroUsize {
     let Some(number) = fields.optional::<usize>(name) else {
         return default;
     };
@@ -22,7 +25,7 @@ fn positive(fields: &mut Fields<'_>, name: &'static str, default: NonZeroUsize) 
     })
 }
 
-fn positive_u32(fields: &mut Fields<'_>, name: &'static str) -> Option<NonZeroU32> {
+pub(super) fn positive_u32(fields: &mut Fields<'_>, name: &'static str) -> Option<NonZeroU32> {
     let number = fields.optional::<u32>(name)?;
     let positive = NonZeroU32::new(number);
     if positive.is_none() {
@@ -47,47 +50,8 @@ fn some_time(fields: &mut Fields<'_>, name: &'static str, default: Duration) -> 
     time
 }
 
-/// `buffer:` of a node.
-pub(super) fn edge(fields: &mut Fields<'_>, default: EdgePolicy) -> Option<EdgePolicy> {
-    fields.section("buffer", "buffer", |f| {
-        let kinds = [("memory", ())];
-        f.choice("type", &kinds);
-        let policy = EdgePolicy {
-            max_events: positive(f, "max_events", nonzero(default.max_events)).get(),
-            max_bytes: f.or("max_bytes", Size(default.max_bytes)).0.max(1024),
-            when_full: f
-                .choice(
-                    "when_full",
-                    &[
-                        ("block", WhenFull::Block),
-                        ("drop_newest", WhenFull::DropNewest),
-                        ("drop_oldest", WhenFull::DropOldest),
-                    ],
-                )
-                .unwrap_or_default(),
-            workers: positive(f, "workers", default.workers),
-            in_flight: positive(f, "in_flight", default.in_flight),
-            batch_events: positive(f, "batch_events", nonzero(default.batch_events)).get(),
-        };
-        if policy.batch_events > policy.max_events && f.has("batch_events") {
-            let (span, most) = (f.span_of("batch_events"), policy.max_events);
-            f.error(
-                "conflicting-limits",
-                span,
-                format!(
-                    "a batch of {} events can never be waiting in a buffer of {most}",
-                    policy.batch_events
-                ),
-            )
-            .hint(format!(
-                "set `batch_events` to at most {most}, or raise `max_events`"
-            ));
-        }
-        Some(policy)
-    })
-}
-
-fn nonzero(number: usize) -> NonZeroUsize {
+/// A number that a default says is from 1.
+pub(super) fn nonzero(number: usize) -> NonZeroUsize {
     NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN)
 }
 

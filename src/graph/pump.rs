@@ -80,11 +80,15 @@ pub(super) struct Line {
     pub meter: NodeMeter,
     pub store: Store,
     pub policy: PumpPolicy,
+    /// Its own: what is read from others goes on a while longer than they do.
     pub phase: watch::Receiver<Phase>,
     /// Numbers deliveries over all sources of the pipeline.
     pub numbers: Arc<AtomicU64>,
     /// Told when something ends the run, before the answers under way are there.
     pub alarm: Arc<Alarm>,
+    /// Whether the source is a buffer of this pipeline: it counted in what it took, and it keeps
+    /// what could not be delivered.
+    pub keeps: bool,
 }
 
 pub(super) struct Pump {
@@ -102,17 +106,25 @@ struct Slot {
     settle: Settle,
     events: usize,
     bytes: u64,
-    outcome: Option<Result<(), Failure>>,
+    /// How many events were not delivered, with the reason.
+    outcome: Option<Outcome>,
 }
 
+/// The answer for a delivery, and how many of its events it gives back.
+type Outcome = (Result<(), Failure>, u64);
+
 type Pulled = (Box<dyn Source>, Result<Option<Delivery>, Failure>);
-type Committed = (Vec<(Settle, Result<(), Failure>)>, Result<(), Failure>);
+/// What is told once the state is committed, and about how many events.
+type Told = (Settle, Result<(), Failure>, u64);
+type Committed = (Vec<Told>, Result<(), Failure>);
 
 struct Pumping {
     line: Line,
     slots: VecDeque<Slot>,
-    running: FuturesUnordered<BoxFuture<'static, (u64, Result<(), Failure>)>>,
+    running: FuturesUnordered<BoxFuture<'static, (u64, Outcome)>>,
     committing: Option<BoxFuture<'static, Committed>>,
+    /// Events of the deliveries in it.
+    committing_events: u64,
     settling: FuturesUnordered<BoxFuture<'static, ()>>,
     events: usize,
     bytes: u64,
@@ -155,7 +167,7 @@ impl Pump {
                     ended();
                 }
                 if pumping.is_idle() {
-                    return pumping.fatal.map_or(Ok(()), Err);
+                    return pumping.fatal.take().map_or(Ok(()), Err);
                 }
             }
             tokio::select! {
@@ -223,6 +235,7 @@ impl Pumping {
             slots: VecDeque::new(),
             running: FuturesUnordered::new(),
             committing: None,
+            committing_events: 0,
             settling: FuturesUnordered::new(),
             events: 0,
             bytes: 0,
@@ -301,7 +314,16 @@ impl Pumping {
             Err(failure) => Some(Box::pin(futures::future::ready(Err(failure))) as _),
         };
         let line = self.line.clone();
-        let drive = async move { (number, line.drive(kept, first, refused, redelivery).await) };
+        let drive = async move {
+            let origins = if line.keeps {
+                kept.origins()
+            } else {
+                Vec::new()
+            };
+            let answer = line.drive(kept, first, refused, redelivery).await;
+            let back = answer.as_ref().map_or_else(|f| f.count(&origins), |()| 0);
+            (number, (answer, back))
+        };
         self.running.push(Box::pin(drive));
     }
 
@@ -329,14 +351,15 @@ impl Pumping {
         self.fatal.get_or_insert(failure);
     }
 
-    fn answered(&mut self, number: u64, outcome: Result<(), Failure>) {
-        if let Err(failure) = &outcome
+    fn answered(&mut self, number: u64, outcome: Outcome) {
+        if let Err(failure) = &outcome.0
             && failure.kind() == Kind::Fatal
         {
             self.end(failure.clone());
         }
-        // Answers come nearly in order: the slot is among the first.
-        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) {
+        // Numbers grow along the line, so that a slot is found however many there are.
+        let at = self.slots.binary_search_by_key(&number, |slot| slot.number);
+        if let Some(slot) = at.ok().and_then(|at| self.slots.get_mut(at)) {
             self.events -= slot.events;
             self.bytes -= slot.bytes;
             slot.outcome = Some(outcome);
@@ -379,22 +402,32 @@ impl Pumping {
             checkpoint,
             settle,
             outcome,
+            events,
             ..
         } in settled
         {
-            let outcome = outcome.unwrap_or(Ok(()));
+            let (mut outcome, back) = outcome.unwrap_or((Ok(()), 0));
             numbers.push(number);
             if outcome.is_err() {
                 self.broken = Some(self.broken.map_or(number, |first| first.min(number)));
             }
             let passes = self.broken.is_none_or(|first| number < first);
+            if self.line.keeps && !passes {
+                self.kept(events as u64, back);
+                // What lies behind a hole is read again together with it.
+                outcome = outcome.and_then(|()| {
+                    let behind = "an earlier delivery failed, so this one comes again too";
+                    Err(Failure::transient("behind", behind))
+                });
+            }
             if let (Some(checkpoint), true) = (checkpoint, passes) {
                 // Only the last place in each input matters.
                 checkpoints.retain(|(_, other)| other.key != checkpoint.key);
                 checkpoints.push((self.line.node.clone(), checkpoint));
             }
-            settles.push((settle, outcome));
+            settles.push((settle, outcome, events as u64));
         }
+        self.committing_events = settles.iter().map(|(_, _, events)| events).sum();
         let store = self.line.store.clone();
         self.committing = Some(Box::pin(async move {
             let committed = store.commit(numbers, checkpoints).await;
@@ -402,16 +435,24 @@ impl Pumping {
         }));
     }
 
-    fn committed(
-        &mut self,
-        settles: Vec<(Settle, Result<(), Failure>)>,
-        committed: Result<(), Failure>,
-    ) {
+    /// A buffer keeps a delivery: what of it was not delivered is inside again, and of what was,
+    /// the next run makes a copy.
+    fn kept(&self, events: u64, back: u64) {
+        self.line.meter.received(back, 0);
+        self.line.meter.redelivered(back);
+        self.line.meter.created(events - back.min(events));
+    }
+
+    fn committed(&mut self, settles: Vec<Told>, committed: Result<(), Failure>) {
+        self.committing_events = 0;
         if let Err(failure) = &committed {
             self.broken = Some(0);
             self.end(failure.clone().at(&self.line.node));
         }
-        for (settle, outcome) in settles {
+        for (settle, outcome, events) in settles {
+            if self.line.keeps && outcome.is_ok() && committed.is_err() {
+                self.kept(events, 0);
+            }
             let outcome = outcome.and_then(|()| committed.clone());
             self.settle(settle, outcome);
         }
@@ -428,5 +469,23 @@ impl Pumping {
                 tracing::error!(%failure, "telling a delivery's outcome failed");
             }
         }));
+    }
+}
+
+impl Drop for Pumping {
+    /// Given up: a buffer keeps what nobody settled.
+    fn drop(&mut self) {
+        if !self.line.keeps {
+            return;
+        }
+        self.kept(self.committing_events, 0);
+        for slot in &self.slots {
+            let events = slot.events as u64;
+            match &slot.outcome {
+                Some((_, back)) => self.kept(events, *back),
+                // Its account gives everything back as it is dropped.
+                None => self.kept(events, events),
+            }
+        }
     }
 }

@@ -2,29 +2,77 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use futures::future::BoxFuture;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, Sleep};
 
-use super::fold::{Surroundings, fold};
+use super::assembly::{Assembly, Surroundings};
 use super::pump::Alarm;
+use super::roots::{Roots, Start};
 use super::{Pipeline, StateSetting};
 use crate::edge::Tasks;
 use crate::failure::Failure;
-use crate::observe::{Observer, RunState};
-use crate::stage::Phase;
+use crate::observe::{Alert, Observer, RunState};
 use crate::state::Store;
+
+pub use super::assembly::Changes;
+
+/// How long what is exchanged at a reload may take to answer what it has under way.
+pub const RELOAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long the folders of disk buffers may take to be free again after a run.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// Another pipeline that is to take the place of the one that runs.
+pub struct Reload {
+    /// Checked, like the first one.
+    pub pipeline: Pipeline,
+    /// Told what changed, or why everything goes on as it was.
+    pub done: oneshot::Sender<Result<Changes, Failure>>,
+}
 
 /// Opens the store that a pipeline asks for.
 ///
 /// # Errors
-/// When the folder cannot be made, is in use by another process, or holds no good state.
-pub fn open_store(setting: &StateSetting) -> Result<Store, Failure> {
-    match setting {
-        StateSetting::Memory => Ok(Store::memory()),
-        StateSetting::Embedded(folder) => Store::open(folder),
+/// When the folder cannot be made, is in use by another process, or holds no good state; when the
+/// Redis cannot be reached or used.
+pub fn open_store(
+    pipeline: &Pipeline,
+) -> impl Future<Output = Result<Store, Failure>> + Send + use<> {
+    let (state, name) = (pipeline.state.clone(), pipeline.name.clone());
+    let keys = pipeline.encryption.clone();
+    async move {
+        match &state {
+            StateSetting::Memory => Ok(Store::memory()),
+            StateSetting::Embedded(folder) => Store::open(folder, keys),
+            StateSetting::Redis(remote) => Store::remote(remote, &name).await,
+        }
+    }
+}
+
+/// Raises the alert `state_away` while a shared store is away.
+async fn watch_store(store: &Store, observer: &Observer) {
+    let Some(mut away) = store.away() else {
+        return std::future::pending().await;
+    };
+    loop {
+        let told = away.borrow_and_update().clone();
+        let active = told.is_some();
+        observer.alert(Alert {
+            name: "state_away",
+            node: None,
+            message: match told {
+                Some(why) => format!("{why}: what needs the shared state waits for it"),
+                None => "the shared state is back".into(),
+            },
+            active,
+        });
+        if away.changed().await.is_err() {
+            return std::future::pending().await;
+        }
     }
 }
 
@@ -40,7 +88,27 @@ pub async fn run(
     store: Store,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    let outcome = drive(pipeline, observer, store, stop).await;
+    let (_, reloads) = mpsc::channel(1);
+    run_reloading(pipeline, observer, store, stop, reloads).await
+}
+
+/// The same, with other pipelines taking its place on the way, one after the other. One whose
+/// reload fails changes nothing.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_reloading(
+    pipeline: Pipeline,
+    observer: &Observer,
+    store: Store,
+    stop: impl Future<Output = ()>,
+    reloads: mpsc::Receiver<Reload>,
+) -> Result<(), Failure> {
+    let watched = store.clone();
+    let outcome = tokio::select! {
+        outcome = drive(pipeline, observer, store, stop, reloads) => outcome,
+        () = watch_store(&watched, observer) => Ok(()),
+    };
     observer.set_state(match &outcome {
         Ok(()) => RunState::Stopped,
         Err(failure) => RunState::Failed(failure.to_string()),
@@ -53,39 +121,22 @@ async fn drive(
     observer: &Observer,
     store: Store,
     stop: impl Future<Output = ()>,
+    reloads: mpsc::Receiver<Reload>,
 ) -> Result<(), Failure> {
     observer.set_state(RunState::Starting);
-    let (phase, watching) = watch::channel(Phase::Running);
-    let phase = Arc::new(phase);
     let (tasks, grace) = (Tasks::default(), pipeline.grace);
     let alarm = Arc::new(Alarm::default());
-    let open = Arc::new(AtomicUsize::new(pipeline.sources.len()));
-    let last_ended = || -> Box<dyn FnOnce() + Send> {
-        let (open, phase) = (open.clone(), phase.clone());
-        Box::new(move || {
-            // Nothing more can come that would release what stages hold.
-            if open.fetch_sub(1, Ordering::AcqRel) == 1 {
-                phase.send_if_modified(|phase| {
-                    let first = *phase == Phase::Running;
-                    *phase = (*phase).max(Phase::InputEnded);
-                    first
-                });
-            }
-        })
-    };
+    let (roots, starts) = Roots::new();
     let with = Surroundings {
         observer: observer.clone(),
         store,
         tasks: tasks.clone(),
-        phase: watching,
+        roots: roots.clone(),
         alarm: alarm.clone(),
     };
-    let pumps = fold(pipeline, with, &last_ended).await?;
+    let mut assembly = Assembly::new(with, &pipeline);
+    assembly.load(pipeline, Duration::ZERO).await?;
     observer.set_state(RunState::Running);
-    let mut running = JoinSet::new();
-    for pump in pumps {
-        running.spawn(pump.run());
-    }
     let stop = async {
         tokio::select! {
             biased;
@@ -95,9 +146,26 @@ async fn drive(
             () = alarm.raised() => {}
         }
     };
-    let (mut outcome, in_time) = supervise(&mut running, &phase, observer, grace, stop).await;
-    running.shutdown().await;
-    outcome = outcome.and(alarm.outcome());
+    let mut driving = Driving {
+        running: JoinSet::new(),
+        starts,
+        reloads,
+        roots,
+        observer,
+        assembly: Some(assembly),
+        reloading: None,
+        grace,
+        outcome: Ok(()),
+        stopping: false,
+    };
+    let in_time = driving.supervise(stop).await;
+    driving.running.shutdown().await;
+    let mut outcome = driving.outcome.and(alarm.outcome());
+    let closed = driving.assembly.as_ref().map(Assembly::tell);
+    // With the entrances gone the edges end, once what is in them is answered.
+    drop(driving.reloading);
+    drop(driving.assembly);
+    drop(driving.starts);
     // Whoever would listen to what is left in the buffers is gone where the time is over.
     let left = if in_time { grace } else { Duration::ZERO };
     let drained = match tokio::time::timeout(left, tasks.join()).await {
@@ -111,6 +179,10 @@ async fn drive(
             tasks.join().await
         }
     };
+    if let Some(closed) = closed {
+        // Deliveries that were given up tell it in tasks of their own.
+        let _ = tokio::time::timeout(CLOSING, closed).await;
+    }
     if drained > 0 {
         let failure = Failure::fatal("engine_panic", "a worker of a buffer panicked");
         outcome = outcome.and(Err(failure));
@@ -118,45 +190,115 @@ async fn drive(
     outcome
 }
 
-/// Waits for the pumps; tells them when to stop. Also says whether all of them ended in time.
-async fn supervise(
-    running: &mut JoinSet<Result<(), Failure>>,
-    phase: &watch::Sender<Phase>,
-    observer: &Observer,
+type Reloaded = (Assembly, Result<Changes, Failure>);
+/// A reload under way, and who waits for its outcome.
+type Reloading = (
+    BoxFuture<'static, Reloaded>,
+    oneshot::Sender<Result<Changes, Failure>>,
+);
+
+/// A pipeline that runs.
+struct Driving<'a> {
+    running: JoinSet<Result<(), Failure>>,
+    starts: mpsc::UnboundedReceiver<Start>,
+    reloads: mpsc::Receiver<Reload>,
+    roots: Roots,
+    observer: &'a Observer,
+    /// Away while it is reloaded.
+    assembly: Option<Assembly>,
+    reloading: Option<Reloading>,
     grace: Duration,
-    stop: impl Future<Output = ()>,
-) -> (Result<(), Failure>, bool) {
-    let mut outcome = Ok(());
-    let mut stop = std::pin::pin!(stop);
-    let mut given_up = std::pin::pin!(tokio::time::sleep(grace));
-    let mut stopping = false;
-    loop {
-        let begin_stop = tokio::select! {
-            biased;
-            () = &mut stop, if !stopping => true,
-            ended = running.join_next() => match ended {
-                None => return (outcome, true),
-                Some(Ok(Ok(()))) => false,
-                Some(Ok(Err(failure))) => {
-                    outcome = outcome.and(Err(failure));
-                    !stopping
+    outcome: Result<(), Failure>,
+    stopping: bool,
+}
+
+impl Driving<'_> {
+    /// Drives the pumps to their ends; tells them when to stop. Says whether all of them ended in
+    /// time.
+    async fn supervise(&mut self, stop: impl Future<Output = ()>) -> bool {
+        let mut stop = std::pin::pin!(stop);
+        let mut given_up = std::pin::pin!(tokio::time::sleep(self.grace));
+        loop {
+            let begin_stop = tokio::select! {
+                biased;
+                () = &mut stop, if !self.stopping => true,
+                Some(start) = self.starts.recv() => {
+                    self.running.spawn(start.run());
+                    false
                 }
-                Some(Err(panic)) => {
-                    let failure = Failure::fatal("engine_panic", panic.to_string());
-                    outcome = outcome.and(Err(failure));
-                    !stopping
+                Some(ended) = self.running.join_next(), if !self.running.is_empty() => {
+                    self.ended(ended)
                 }
-            },
-            () = &mut given_up, if stopping => {
-                tracing::warn!(?grace, "the grace period is over; what is under way is given up");
-                return (outcome, false);
+                reloaded = reloaded(&mut self.reloading), if self.reloading.is_some() => {
+                    self.reloaded(reloaded);
+                    false
+                }
+                Some(reload) = self.reloads.recv(), if self.reloading.is_none() && !self.stopping => {
+                    self.reload(reload);
+                    false
+                }
+                () = &mut given_up, if self.stopping => {
+                    tracing::warn!(grace = ?self.grace, "the grace period is over; what is under way is given up");
+                    return false;
+                }
+            };
+            if begin_stop {
+                self.begin_stop(given_up.as_mut());
             }
-        };
-        if begin_stop {
-            stopping = true;
-            given_up.as_mut().reset(tokio::time::Instant::now() + grace);
-            observer.set_state(RunState::Draining);
-            phase.send_replace(Phase::Stopping);
+            if self.running.is_empty() && self.starts.is_empty() && self.reloading.is_none() {
+                return true;
+            }
         }
+    }
+
+    fn begin_stop(&mut self, mut given_up: std::pin::Pin<&mut Sleep>) {
+        self.stopping = true;
+        given_up.as_mut().reset(Instant::now() + self.grace);
+        self.observer.set_state(RunState::Draining);
+        self.roots.stop();
+    }
+
+    /// A pump has ended; whether that ends the run.
+    fn ended(&mut self, ended: Result<Result<(), Failure>, tokio::task::JoinError>) -> bool {
+        let failure = match ended {
+            Ok(Ok(())) => return false,
+            Ok(Err(failure)) => failure,
+            Err(panic) => Failure::fatal("engine_panic", panic.to_string()),
+        };
+        self.note(failure);
+        !self.stopping
+    }
+
+    fn note(&mut self, failure: Failure) {
+        let outcome = std::mem::replace(&mut self.outcome, Ok(()));
+        self.outcome = outcome.and(Err(failure));
+    }
+
+    fn reload(&mut self, reload: Reload) {
+        let Reload { pipeline, done } = reload;
+        let Some(mut assembly) = self.assembly.take() else {
+            return;
+        };
+        self.grace = pipeline.grace;
+        let loading = async move {
+            let changes = assembly.load(pipeline, RELOAD_DEADLINE).await;
+            (assembly, changes)
+        };
+        self.reloading = Some((Box::pin(loading), done));
+    }
+
+    fn reloaded(&mut self, (assembly, changes): Reloaded) {
+        self.assembly = Some(assembly);
+        if let Some((_, done)) = self.reloading.take() {
+            // Whoever asked may not wait for the answer.
+            let _ = done.send(changes);
+        }
+    }
+}
+
+async fn reloaded(reloading: &mut Option<Reloading>) -> Reloaded {
+    match reloading {
+        Some((loading, _)) => loading.await,
+        None => std::future::pending().await,
     }
 }

@@ -105,6 +105,9 @@ impl DeadLetter {
             } else {
                 delivered += 1;
                 bytes += event.length();
+                if let (true, Some(replay)) = (self.counts, event.replay()) {
+                    replay.delivered();
+                }
             }
         }
         match self.counts {

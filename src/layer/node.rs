@@ -20,8 +20,36 @@ pub type VisitPaths<'a> = &'a mut dyn FnMut(&mut Path);
 pub trait SourcePart: Send {
     /// Shows its paths.
     fn paths(&mut self, _: VisitPaths<'_>) {}
+    /// Whether what was not answered comes again after a crash of the process.
+    fn replays(&self) -> Replays;
     /// How to open its connection; does not connect yet.
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource;
+}
+
+/// What a source can do about events that had no answer when the process died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replays {
+    /// It reads them again, from its checkpoint; from the beginning where the state is in memory.
+    Again,
+    /// They are gone, for this reason (a clause such as "the pipe is gone").
+    Gone(&'static str),
+}
+
+/// What becomes of events that a sink answered with `Ok`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// They are thrown away.
+    Nothing,
+    /// The next start empties the sink.
+    UntilRestart,
+    /// They stay.
+    Lasting {
+        /// Why an event that is written twice leaves what it leaves when it is written once; `None`
+        /// where it is there twice.
+        idempotent: Option<&'static str>,
+        /// How far they stay, where that is not all the way (a clause for people).
+        limit: Option<&'static str>,
+    },
 }
 
 /// A transform that was checked and can be built.
@@ -33,17 +61,30 @@ pub trait TransformPart: Send {
     fn holds(&self) -> bool {
         false
     }
-    /// Builds the node in front of its outputs.
+    /// Builds the node in front of its outputs; behind a partitioned edge once for each lane.
     ///
     /// # Errors
     /// When its state cannot be read.
-    fn build(self: Box<Self>, context: TransformContext) -> Result<Stage, Failure>;
+    fn build(&self, context: TransformContext) -> Result<Stage, Failure>;
+}
+
+/// Where what a sink has written can be read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resting {
+    /// In this file, as JSON lines.
+    File(std::path::PathBuf),
 }
 
 /// A sink that was checked and can be built.
 pub trait SinkPart: Send {
+    /// Where its events lie as they came, if they can be read and taken out again.
+    fn rests(&self) -> Option<Resting> {
+        None
+    }
     /// Shows its paths.
     fn paths(&mut self, _: VisitPaths<'_>) {}
+    /// What becomes of what it answered, as it is configured.
+    fn kept(&self) -> Kept;
     /// Opens the sink and puts the stack around it.
     ///
     /// # Errors
@@ -52,6 +93,7 @@ pub trait SinkPart: Send {
 }
 
 /// For a source.
+#[derive(Clone)]
 pub struct SourceContext {
     /// The node's name.
     pub node: Arc<str>,
@@ -65,6 +107,21 @@ pub struct SourceContext {
 
 /// The unnamed output of a transform.
 pub const MAIN: &str = "";
+
+/// Which of several instances of a node this is: behind an edge with `partition_by` each lane has
+/// its own, with the state of its keys alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lane {
+    /// From 0.
+    pub index: u32,
+    /// How many there are; at least 1.
+    pub of: u32,
+}
+
+impl Lane {
+    /// The only one.
+    pub const WHOLE: Lane = Lane { index: 0, of: 1 };
+}
 
 /// For a transform.
 pub struct TransformContext {
@@ -82,6 +139,8 @@ pub struct TransformContext {
     pub phase: watch::Receiver<Phase>,
     /// Whether large batches may be worked on side by side: not in front of a node that holds.
     pub aside: bool,
+    /// Which instance of the node it is.
+    pub lane: Lane,
 }
 
 impl TransformContext {

@@ -2,29 +2,57 @@
 
 use std::collections::HashSet;
 use std::future::poll_fn;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use tower::{Service, ServiceExt};
 
+use super::Gate;
 use crate::event::{Batch, Origin};
 use crate::failure::Failure;
 use crate::observe::NodeMeter;
 use crate::stage::Stage;
+
+/// Who reads an output. Clones share it, and what is set is seen by the next batch.
+#[derive(Clone, Default)]
+pub struct Consumers(Arc<RwLock<Arc<[Gate]>>>);
+
+impl Consumers {
+    /// These alone from now on.
+    pub fn set(&self, gates: Vec<Gate>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = gates.into();
+    }
+
+    fn get(&self) -> Arc<[Gate]> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
 
 /// Hands a batch to every consumer; `Ok` only when all of them are. Here a node's deliveries and
 /// its copies are counted. What failed is not: of each event that failed, however many copies of it
 /// there are, one is left for the node's own account to give back.
 #[derive(Clone)]
 pub struct Output {
-    consumers: Vec<Stage>,
+    consumers: Consumers,
     meter: NodeMeter,
 }
 
 impl Output {
     /// To these consumers, of which there is at least one.
     pub fn new(consumers: Vec<Stage>, meter: NodeMeter) -> Self {
+        let gates = consumers.into_iter().map(Gate::new).collect();
+        let consumers = Consumers::default();
+        consumers.set(gates);
+        Self { consumers, meter }
+    }
+
+    /// To whoever reads it at the time.
+    pub fn to(consumers: Consumers, meter: NodeMeter) -> Self {
         Self { consumers, meter }
     }
 }
@@ -108,13 +136,8 @@ impl Service<Batch> for Output {
     type Error = Failure;
     type Future = BoxFuture<'static, Result<(), Failure>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        for consumer in &mut self.consumers {
-            match consumer.poll_ready(cx) {
-                Poll::Ready(answer) => answer?,
-                Poll::Pending => return Poll::Pending,
-            }
-        }
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        // Gates always are: a batch waits inside its call.
         Poll::Ready(Ok(()))
     }
 
@@ -122,17 +145,19 @@ impl Service<Batch> for Output {
         if batch.is_empty() {
             return futures::future::ready(Ok(())).boxed();
         }
+        let consumers = self.consumers.get();
         let mut sent = Sent {
             meter: self.meter.clone(),
             origins: batch.origins(),
             sizes: batch.events().iter().map(|event| event.length()).collect(),
-            calls: Vec::with_capacity(self.consumers.len()),
+            calls: Vec::with_capacity(consumers.len()),
         };
-        let copies = self.consumers.len() as u64;
+        let copies = consumers.len() as u64;
         self.meter
             .created(batch.len() as u64 * copies.saturating_sub(1));
-        for consumer in &mut self.consumers {
-            sent.calls.push((consumer.call(batch.clone()), None));
+        for consumer in consumers.iter() {
+            sent.calls
+                .push((consumer.clone().call(batch.clone()), None));
         }
         drop(batch);
         Box::pin(async move {

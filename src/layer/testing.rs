@@ -126,7 +126,7 @@ impl Redact for Open {
 
 /// A box in front of this stage.
 pub(crate) fn letters(stage: Option<Stage>) -> LetterBox {
-    LetterBox::new(stage, Arc::new(Open), "sink")
+    LetterBox::new(stage, Arc::new(Open), "sink", None)
 }
 
 /// A box that keeps everything, and what it has kept.

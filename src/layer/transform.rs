@@ -157,7 +157,7 @@ impl<T> Drop for Aside<T> {
 
 /// Lets batches that were worked on side by side go on in the order of their calls.
 #[derive(Clone, Default)]
-struct Turns(Arc<Mutex<Line>>);
+pub(crate) struct Turns(Arc<Mutex<Line>>);
 
 #[derive(Default)]
 struct Line {
@@ -171,7 +171,7 @@ struct Line {
 }
 
 /// A call's place in the line, until it is dropped.
-struct Turn {
+pub(crate) struct Turn {
     number: u64,
     turns: Turns,
 }
@@ -182,7 +182,8 @@ impl Turns {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(&self) -> Turn {
+    /// The place of the call that is made now.
+    pub fn next(&self) -> Turn {
         let mut line = self.lock();
         let number = line.given;
         line.given += 1;
@@ -193,7 +194,7 @@ impl Turns {
 
 impl Turn {
     /// Waits until all earlier ones are over.
-    async fn wait(&self) {
+    pub async fn wait(&self) {
         poll_fn(|cx| {
             let mut line = self.turns.lock();
             if line.now == self.number {

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use crate::codec::LineWriter;
 use crate::event::Batch;
 use crate::failure::Failure;
+use crate::layer::Kept;
 use crate::setting::Fields;
 use crate::stage::Sink;
 use output::Output;
@@ -58,6 +59,23 @@ impl Config {
             append,
             sync: sync.unwrap_or_default(),
         })
+    }
+}
+
+impl Config {
+    /// What becomes of the lines.
+    pub fn kept(&self) -> Kept {
+        if !self.append {
+            return Kept::UntilRestart;
+        }
+        let limit = match self.sync {
+            Sync::None => Some("a loss of power may take lines (`sync: batch` does not lose them)"),
+            Sync::Batch => None,
+        };
+        Kept::Lasting {
+            idempotent: None,
+            limit,
+        }
     }
 }
 

@@ -81,5 +81,12 @@ fn apply(rows: &mut Rows, node: &str, op: &Op) {
         Op::Delete { key } => {
             rows.remove(&spaced(node, key));
         }
+        Op::DeleteOlder { key, version } => {
+            let key = spaced(node, key);
+            let present = rows.get(&key).and_then(|row| unstored(row)?.0);
+            if present.is_none_or(|present| present <= *version) {
+                rows.remove(&key);
+            }
+        }
     }
 }

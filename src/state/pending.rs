@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::Op;
 use crate::stage::Checkpoint;
@@ -14,6 +15,8 @@ const MOST_SOON: usize = 4096;
 pub(super) struct Noted {
     pub node: Arc<str>,
     pub op: Op,
+    /// How long the shared form keeps the row.
+    pub expiry: Option<Duration>,
 }
 
 /// What one call of `commit` took: to be written in one transaction, or to go back.
@@ -24,7 +27,8 @@ pub(super) struct Group {
 }
 
 impl Group {
-    fn len(&self) -> usize {
+    /// Number of changes.
+    pub fn len(&self) -> usize {
         let noted: usize = self.deliveries.iter().map(|(_, noted)| noted.len()).sum();
         noted + self.soon.len()
     }

@@ -1,7 +1,10 @@
+mod sealed;
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures::FutureExt;
 use redb::{Database, StorageBackend};
 
 use super::*;
@@ -79,11 +82,14 @@ async fn keeps_the_promises(store: &Store) {
         (source, place("f1", "11")),
     ];
     store.commit(vec![], places).await.unwrap();
-    assert_eq!(store.checkpoint("exports", b"f1").unwrap().unwrap(), b"11");
-    assert_eq!(store.checkpoint("exports", b"f3").unwrap(), None);
-    assert_eq!(store.checkpoint("export", b"sf1").unwrap(), None);
+    assert_eq!(
+        store.checkpoint("exports", b"f1").await.unwrap().unwrap(),
+        b"11"
+    );
+    assert_eq!(store.checkpoint("exports", b"f3").await.unwrap(), None);
+    assert_eq!(store.checkpoint("export", b"sf1").await.unwrap(), None);
     let both = [place("f1", "11"), place("f2", "5")];
-    assert_eq!(store.checkpoints("exports").unwrap(), both);
+    assert_eq!(store.checkpoints("exports").await.unwrap(), both);
 
     // Versions decide, not the order of the commits.
     let clocks = store.table("clocks");
@@ -93,6 +99,23 @@ async fn keeps_the_promises(store: &Store) {
     store.commit(vec![10], vec![]).await.unwrap();
     expect(&clocks, [("k", "three")]);
     clocks.note(12, newer("k", 3, "again"));
+    store.commit(vec![12], vec![]).await.unwrap();
+    expect(&clocks, [("k", "three")]);
+
+    // A version that was seen is removed, a newer one is not.
+    let older = |version| Op::DeleteOlder {
+        key: b"k".to_vec(),
+        version,
+    };
+    clocks.note_soon(older(2));
+    clocks.note(12, newer("gone", 7, ""));
+    clocks.note(
+        12,
+        Op::DeleteOlder {
+            key: b"gone".to_vec(),
+            version: 7,
+        },
+    );
     store.commit(vec![12], vec![]).await.unwrap();
     expect(&clocks, [("k", "three")]);
 
@@ -120,7 +143,7 @@ async fn memory_keeps_the_promises() {
 async fn disk_keeps_the_promises_and_finds_all_again() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("new/state");
-    let store = Store::open(&dir).unwrap();
+    let store = Store::open(&dir, None).unwrap();
     let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&dir), 0o700);
     assert_eq!(mode(&dir.join("state.redb")), 0o600);
@@ -129,26 +152,26 @@ async fn disk_keeps_the_promises_and_finds_all_again() {
     let seed = store.seed();
     drop(store);
 
-    let store = Store::open(&dir).unwrap();
+    let store = Store::open(&dir, None).unwrap();
     assert_eq!(store.seed(), seed);
     expect(&store.table("a"), [("bx", "1")]);
     expect(
         &store.table("clocks"),
         [("k", "three"), ("r", "1"), ("s", "1")],
     );
-    assert_eq!(store.checkpoints("exports").unwrap().len(), 2);
+    assert_eq!(store.checkpoints("exports").await.unwrap().len(), 2);
     assert_ne!(Store::memory().seed(), Store::memory().seed());
 }
 
 #[tokio::test]
 async fn says_that_another_process_uses_it() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
-    let failure = Store::open(dir.path()).unwrap_err();
+    let store = Store::open(dir.path(), None).unwrap();
+    let failure = Store::open(dir.path(), None).unwrap_err();
     assert_eq!(reason(&failure), "state_locked");
     assert!(failure.to_string().contains("another process uses"));
     drop(store);
-    Store::open(dir.path()).unwrap();
+    Store::open(dir.path(), None).unwrap();
 }
 
 #[tokio::test]
@@ -166,7 +189,7 @@ async fn many_changes_without_a_delivery_do_not_wait_for_ever() {
 async fn damage_is_a_failure_that_names_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("state.redb");
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     for n in 0..2000 {
         store
             .table("t")
@@ -177,11 +200,11 @@ async fn damage_is_a_failure_that_names_the_file() {
     let whole = std::fs::read(&file).unwrap();
 
     let look = || {
-        let store = Store::open(dir.path())?;
+        let store = Store::open(dir.path(), None)?;
         let mut sound = true;
         let mut visit = |_: &[u8], value: &[u8]| sound &= value == [b'v'; 40];
         store.table("t").scan(&mut visit)?;
-        store.checkpoints("s")?;
+        store.checkpoints("s").now_or_never().unwrap()?;
         Ok::<bool, Failure>(sound)
     };
     let mut damaged: Vec<Vec<u8>> = vec![b"not a database".to_vec(), vec![0; 8192]];
@@ -266,7 +289,7 @@ async fn a_full_disk_is_fatal_and_what_was_noted_is_kept() {
         Ok(Database::builder().create_with_backend(backend)?)
     };
     let path = dir.path().join("state.redb");
-    let store = Store::on_disk(Disk::open_with(path, Box::new(opener)).unwrap()).unwrap();
+    let store = Store::on_disk(Disk::open_with(path, Box::new(opener), None).unwrap()).unwrap();
     let table = store.table("t");
     table.note(1, put("a", "1"));
     store.commit(vec![1], vec![]).await.unwrap();
@@ -292,7 +315,7 @@ async fn a_full_disk_is_fatal_and_what_was_noted_is_kept() {
 #[tokio::test]
 async fn callers_share_a_transaction_and_each_gets_its_answer() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
+    let store = Store::open(dir.path(), None).unwrap();
     let commits = (0..1000u64).map(|delivery| {
         store
             .table("t")

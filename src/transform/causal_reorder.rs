@@ -12,7 +12,14 @@
 //! next run to bring again.
 //!
 //! **State.** The counters, and what else decides about the order, are durable with the answers
-//! (see `order`), as hashes and numbers only.
+//! (see `order`), as hashes and numbers only. Behind an edge with partitions each lane has its share
+//! of the bounds.
+//!
+//! Where workers share a Redis, the conversations of a batch are fetched before it is taken in, and
+//! whichever is further, what is there or what is here, counts. That makes counters go on when a
+//! conversation moves from one worker to another; two that work on the same conversation at the same
+//! time would still give the same counter twice, so the transport has to send each to one of them.
+//! While Redis is away nothing is taken in.
 
 mod config;
 mod conversation;
@@ -29,6 +36,7 @@ mod watermark;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -39,15 +47,17 @@ use tower::Service;
 
 use crate::event::{Batch, Event};
 use crate::failure::{Cause, Failure, Kind, Loss, Which};
+use crate::layer::{Lane, Turns};
 use crate::observe::NodeMeter;
 use crate::stage::{Phase, Stage};
 use crate::state::Table;
 
 pub use config::{By, Config, Lifecycle};
 
+use conversation::Conversation;
 use driver::{Shared, drive};
 use flight::{Answer, Flight};
-use order::Order;
+use order::{Known, Order};
 use reading::{Facts, Reader, Refusal};
 
 /// The stage, before it knows what is below it.
@@ -55,6 +65,7 @@ pub struct CausalReorder {
     reader: Reader,
     pass_without_key: bool,
     shared: Arc<Shared>,
+    table: Table,
 }
 
 impl CausalReorder {
@@ -67,12 +78,15 @@ impl CausalReorder {
         table: Table,
         meter: NodeMeter,
         phase: watch::Receiver<Phase>,
+        lane: Lane,
     ) -> Result<Self, Failure> {
-        let order = Order::open(config, table.clone(), meter)?;
+        let table = table.expiring(config.idle);
+        let order = Order::open(config, table.clone(), meter, lane)?;
         Ok(Self {
             reader: Reader::new(config, table.seed()),
             pass_without_key: config.pass_without_key,
-            shared: Arc::new(Shared::new(order, table, phase)),
+            shared: Arc::new(Shared::new(order, table.clone(), phase)),
+            table,
         })
     }
 
@@ -83,6 +97,8 @@ impl CausalReorder {
             reader: self.reader,
             pass_without_key: self.pass_without_key,
             shared: self.shared,
+            table: self.table,
+            turns: Turns::default(),
             template: inner.clone(),
             driver: OnceLock::new(),
         });
@@ -95,6 +111,8 @@ struct Handle {
     reader: Reader,
     pass_without_key: bool,
     shared: Arc<Shared>,
+    table: Table,
+    turns: Turns,
     template: Stage,
     driver: OnceLock<AbortHandle>,
 }
@@ -108,18 +126,31 @@ impl Drop for Handle {
 }
 
 impl Handle {
-    fn arrive(&self, below: Stage, batch: Batch) -> Answer {
-        self.driver.get_or_init(|| {
-            let driver = drive(Arc::clone(&self.shared), self.template.clone());
-            tokio::spawn(driver).abort_handle()
-        });
+    fn read(&self, batch: &Batch) -> Vec<Result<Facts, Refusal>> {
         let mut scratch = Vec::new();
-        let read = batch
-            .events()
-            .iter()
-            .map(|event| self.reader.read(event, &mut scratch))
-            .collect();
-        self.take(below, batch.into_events(), read)
+        let read = |event| self.reader.read(event, &mut scratch);
+        batch.events().iter().map(read).collect()
+    }
+
+    fn arrive(&self, below: Stage, batch: Batch) -> Answer {
+        let read = self.read(&batch);
+        self.take(below, batch.into_events(), read, Known::new())
+    }
+
+    /// The conversations of a batch as other workers may have left them.
+    async fn fetch(&self, read: &[Result<Facts, Refusal>]) -> Result<Known, Failure> {
+        let keys: BTreeSet<u128> = read.iter().flatten().map(|f| f.conversation).collect();
+        let names = keys.iter().map(|key| key.to_be_bytes().to_vec()).collect();
+        let mut known = Known::new();
+        for (key, row) in keys.into_iter().zip(self.table.fetch(names).await?) {
+            let Some(row) = row else { continue };
+            let (conversation, _) = Conversation::decode(key, &row).ok_or_else(|| {
+                let text = "the state of a causal_reorder is damaged or of a newer version";
+                Failure::fatal("state_corrupt", text)
+            })?;
+            known.insert(key, conversation);
+        }
+        Ok(known)
     }
 
     fn take(
@@ -127,7 +158,12 @@ impl Handle {
         below: Stage,
         mut events: Vec<Event>,
         mut read: Vec<Result<Facts, Refusal>>,
+        known: Known,
     ) -> Answer {
+        self.driver.get_or_init(|| {
+            let driver = drive(Arc::clone(&self.shared), self.template.clone());
+            tokio::spawn(driver).abort_handle()
+        });
         let pass = |refusal: &Refusal| self.pass_without_key && *refusal == Refusal::MissingKey;
         let refused = |read: &Result<_, _>| read.as_ref().is_err_and(|refusal| !pass(refusal));
         let mut losses = Vec::new();
@@ -150,7 +186,7 @@ impl Handle {
             flight.lost(loss);
         }
         let facts = read.into_iter().map(Result::ok).collect();
-        self.shared.arrive(below, events, facts, flight)
+        self.shared.arrive(below, events, facts, flight, known)
     }
 }
 
@@ -183,6 +219,17 @@ impl Service<Batch> for Reorder {
         let fresh = self.inner.clone();
         let ready = std::mem::replace(&mut self.inner, fresh);
         let handle = Arc::clone(&self.handle);
+        if handle.table.is_shared() {
+            let turn = handle.turns.next();
+            return Box::pin(async move {
+                let read = handle.read(&batch);
+                let known = handle.fetch(&read).await?;
+                turn.wait().await;
+                let answer = handle.take(ready, batch.into_events(), read, known);
+                drop(turn);
+                answer.await
+            });
+        }
         let answer = handle.arrive(ready, batch);
         Box::pin(async move {
             let answer = answer.await;

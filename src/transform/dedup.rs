@@ -7,11 +7,18 @@
 //! duplicate of the one that was lost.
 //!
 //! Memory: 24 to 48 bytes for each of up to 2 `max_keys` keys (the table doubles as it grows), so
-//! at most about 100 bytes per `max_keys`; 88 MB for a million. Only keyed hashes are kept.
+//! at most about 100 bytes per `max_keys`; 88 MB for a million. Only keyed hashes are kept. Behind
+//! an edge with partitions each lane has its share of `max_keys`; after a start with another number
+//! of partitions each also has, for one window, all that was remembered before.
+//!
+//! Where workers share a Redis each key is claimed there before its event goes on (see `shared`),
+//! and is remembered there for the window; `max_keys` then bounds what each worker keeps at hand.
 
 mod fate;
+mod flight;
 mod key;
 mod log;
+mod shared;
 mod window;
 
 #[cfg(test)]
@@ -29,12 +36,14 @@ use tower::Service;
 
 use crate::event::{Batch, Origin, Path};
 use crate::failure::{Cause, Failure};
+use crate::layer::{Lane, Turns};
 use crate::observe::NodeMeter;
 use crate::setting::{Fields, OneOrMany};
 use crate::stage::Stage;
-use crate::state::Table;
+use crate::state::{Claims, Table};
 
 use fate::{Fate, Losses, Outcome};
+use flight::{Flight, lost};
 use key::{Fingerprint, Keys};
 use log::Log;
 use window::{Seen, Ticks, Window};
@@ -112,6 +121,9 @@ struct Shared {
     opened: Instant,
     length: Ticks,
     memory: Mutex<Memory>,
+    /// Where other workers see the same keys.
+    claims: Option<Claims>,
+    turns: Turns,
 }
 
 struct Memory {
@@ -125,24 +137,35 @@ impl Dedup {
     ///
     /// # Errors
     /// Fatal when the state store cannot be read.
-    pub fn open(config: &Config, table: Table, meter: NodeMeter) -> Result<Self, Failure> {
+    pub fn open(
+        config: &Config,
+        table: Table,
+        meter: NodeMeter,
+        lane: Lane,
+    ) -> Result<Self, Failure> {
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let wall = since_1970.map_or(0, |passed| passed.as_millis() as u64);
-        Self::open_at(config, table, meter, wall)
+        Self::open_at(config, table, meter, lane, wall)
     }
 
     fn open_at(
         config: &Config,
         table: Table,
         meter: NodeMeter,
+        lane: Lane,
         wall: u64,
     ) -> Result<Self, Failure> {
         let length = Ticks::try_from(config.window.as_nanos()).unwrap_or(Ticks::MAX / 4);
         let keys = Keys::new(config.key.clone(), table.seed());
-        let mut window = Window::new(length, config.max_keys);
-        let log = match table.is_durable() {
+        // Each lane has its share of the keys, so together they remember as many as one would.
+        let max_keys = config.max_keys.div_ceil(lane.of as usize);
+        let mut window = Window::new(length, max_keys);
+        let claims = table.clone().expiring(config.window).claims();
+        // Keys that are claimed are remembered with the claims.
+        let log = match table.is_durable() && claims.is_none() {
             true => Some(Log::open(
                 table,
+                lane,
                 &mut window,
                 length,
                 config.max_keys,
@@ -157,6 +180,8 @@ impl Dedup {
             opened: Instant::now(),
             length,
             memory: Mutex::new(Memory { window, log }),
+            claims,
+            turns: Turns::default(),
         })))
     }
 
@@ -187,6 +212,10 @@ impl Service<Batch> for Deduplicating {
         let mut inner = mem::replace(&mut self.inner, clone);
         // Looked up here and not in the future, so that order is that of the calls.
         let (batch, sorted) = Shared::sort(&self.shared, batch);
+        if let Some(claims) = &self.shared.claims {
+            let turn = self.shared.turns.next();
+            return Box::pin(shared::run(claims.clone(), inner, batch, sorted, turn));
+        }
         let below = (!batch.is_empty()).then(|| inner.call(batch));
         Box::pin(async move {
             let below = match below {
@@ -311,10 +340,24 @@ impl Sorted {
 
     /// The answer for the whole batch, given that for the events that went on.
     async fn answer(mut self, below: Result<(), Failure>) -> Result<(), Failure> {
-        let below = below.map_err(|failure| {
+        let below = self.name(below);
+        self.finish(below).await
+    }
+
+    /// The answer from below, with the events that went on named where it speaks of all.
+    fn name(&mut self, below: Result<(), Failure>) -> Result<(), Failure> {
+        below.map_err(|failure| {
             let keyed = self.flight.keys.iter().map(|(_, origin)| *origin);
-            failure.named(&keyed.chain(self.keyless).collect::<Vec<_>>())
-        });
+            failure.named(
+                &keyed
+                    .chain(mem::take(&mut self.keyless))
+                    .collect::<Vec<_>>(),
+            )
+        })
+    }
+
+    /// The answer for the whole batch, given the one for each event that went on or is held.
+    async fn finish(mut self, below: Result<(), Failure>) -> Result<(), Failure> {
         // Told before anything is waited for: flights wait for earlier ones only, never in turn.
         let fate = self.flight.end(&below);
         let mut losses = Losses::default();
@@ -346,85 +389,4 @@ fn share(fate: &Fate, duplicates: Vec<(Fingerprint, Origin)>, losses: &mut Losse
         }
     }
     dropped
-}
-
-/// The fate of keys whose answer never came.
-fn lost(keys: &[(Fingerprint, Origin)]) -> Fate {
-    let failure = fate::lost_reply();
-    let loss = &failure.losses()[0];
-    Fate(keys.iter().map(|(key, _)| (*key, loss.clone())).collect())
-}
-
-/// The keys of one batch while it is under way. However it ends, they are let go: dropped without
-/// an answer (cancelled, or a panic below) they are free again, and who waits is told.
-struct Flight {
-    shared: Arc<Shared>,
-    number: u32,
-    at: Ticks,
-    keys: Vec<(Fingerprint, Origin)>,
-    outcome: Arc<Outcome>,
-    ended: bool,
-}
-
-impl Flight {
-    fn begin(shared: &Arc<Shared>, window: &mut Window, at: Ticks, events: usize) -> Self {
-        let outcome = fate::outcome();
-        Self {
-            shared: shared.clone(),
-            number: window.begin(at, Some(outcome.clone())),
-            at,
-            keys: Vec::with_capacity(events),
-            outcome,
-            ended: false,
-        }
-    }
-
-    /// Writes down what the answer, in which every origin is named, means for the keys.
-    fn end(&mut self, answer: &Result<(), Failure>) -> Arc<Fate> {
-        self.ended = true;
-        let mut fate = Fate::default();
-        if let Err(failure) = answer {
-            let by_origin = fate::by_origin(failure);
-            let lost = |(key, origin): &(Fingerprint, Origin)| {
-                let loss = *by_origin.get(origin)?;
-                Some((*key, loss.clone()))
-            };
-            fate.0 = self.keys.iter().filter_map(lost).collect();
-            self.keys.retain(|(key, _)| !fate.0.contains_key(key));
-        }
-        self.settle(fate)
-    }
-
-    /// `keys` are by now those that were delivered.
-    fn settle(&mut self, fate: Fate) -> Arc<Fate> {
-        if self.keys.is_empty() && fate.0.is_empty() {
-            return Arc::new(fate);
-        }
-        let mut memory = self.shared.lock();
-        let Memory { window, log } = &mut *memory;
-        for key in fate.0.keys() {
-            window.free(*key, self.number);
-        }
-        if self.keys.is_empty() {
-            window.forget(self.number);
-        } else {
-            window.commit(self.number);
-            if let Some(log) = log {
-                log.write(window, self.number, self.at, &self.keys);
-            }
-        }
-        drop(memory);
-        let fate = Arc::new(fate);
-        self.outcome.send_replace(Some(fate.clone()));
-        fate
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        if !self.ended {
-            let fate = lost(&mem::take(&mut self.keys));
-            self.settle(fate);
-        }
-    }
 }

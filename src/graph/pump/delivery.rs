@@ -22,8 +22,10 @@ impl Line {
         refused: Vec<Letter>,
         redelivery: Redelivery,
     ) -> Result<(), Failure> {
-        self.meter
-            .received((batch.len() + refused.len()) as u64, batch.bytes());
+        if !self.keeps {
+            self.meter
+                .received((batch.len() + refused.len()) as u64, batch.bytes());
+        }
         let events = async {
             match first {
                 Some(call) => self.deliver(batch, call, redelivery).await,

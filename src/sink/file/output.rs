@@ -1,10 +1,18 @@
 //! A file that holds whole lines only.
+//!
+//! **The lock.** A writer holds the file's lock shared for as long as it lives, and whoever opens the
+//! file to write needs it exclusively for a moment: so there is one writer. For each append the
+//! writer takes it exclusively. Whoever holds it shared besides (`letters::file`, which takes lines
+//! out) knows that nothing is appended meanwhile, and may give the file's name to another one: the
+//! writer finds that out under the lock, before each append, and goes on with what has the name now.
+//! The same happens when the file is moved away or removed by hand (a rotation of logs).
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Config, Sync};
 use crate::codec::Target;
@@ -14,6 +22,11 @@ use crate::failure::Failure;
 /// How often, and how far apart, a lock is tried: the writer of the last run may be just ending.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
+/// How long an append waits for whoever rewrites the file, and how often it looks.
+const REWRITE_WAIT: Duration = Duration::from_secs(10);
+const REWRITE_PAUSE: Duration = Duration::from_millis(2);
+/// How often the file may be exchanged between two looks at it.
+const EXCHANGES: u32 = 16;
 /// Bytes read at a time to find the end of the last whole line.
 const STEP_BYTES: u64 = 64 << 10;
 /// A last line longer than any that is written here; it is left alone.
@@ -23,33 +36,21 @@ pub(super) struct Output {
     file: File,
     path: PathBuf,
     sync: Sync,
-    /// Bytes of whole lines; `None` for what is no regular file and cannot be cut.
-    length: Option<u64>,
+    /// False for a pipe or a device: it has no lock, and cannot be cut.
+    regular: bool,
 }
 
 impl Output {
     pub(super) fn open(config: &Config) -> Result<Self, Failure> {
         let path = &config.path;
-        let cannot = |error: io::Error| {
-            let message = format!("cannot open `{}` to write: {error}", path.display());
-            Failure::fatal("file_unwritable", message)
-        };
+        let cannot = |error: io::Error| unwritable(path, &error);
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
         if let Some(folder) = folder {
             fs::create_dir_all(folder).map_err(cannot)?;
         }
-        let mut output = Self {
-            file: open(path).map_err(cannot)?,
-            path: path.clone(),
-            sync: config.sync,
-            length: None,
-        };
-        if output.file.metadata().map_err(cannot)?.is_file() {
-            output.lock()?;
-            output.length = Some(output.mend(config.append).map_err(cannot)?);
-        }
+        let output = Self::of(path, config.sync, config.append)?;
         if let (Sync::Batch, Some(folder)) = (config.sync, folder) {
             // A new file survives a loss of power only with its name.
             File::open(folder)
@@ -59,7 +60,32 @@ impl Output {
         Ok(output)
     }
 
-    /// Two writers would cut off each other's lines.
+    /// Whatever has this name now, as its only writer.
+    fn of(path: &Path, sync: Sync, append: bool) -> Result<Self, Failure> {
+        let cannot = |error: io::Error| unwritable(path, &error);
+        for _ in 0..EXCHANGES {
+            let file = open(path).map_err(cannot)?;
+            let regular = file.metadata().map_err(cannot)?.is_file();
+            let mut output = Self {
+                file,
+                path: path.to_owned(),
+                sync,
+                regular,
+            };
+            if !regular {
+                return Ok(output);
+            }
+            output.lock()?;
+            if output.is_at_its_place().map_err(cannot)? {
+                output.mend(append).map_err(cannot)?;
+                output.release();
+                return Ok(output);
+            }
+        }
+        Err(exchanged(path))
+    }
+
+    /// Two writers would mix their lines.
     fn lock(&self) -> Result<(), Failure> {
         for _ in 0..LOCK_TRIES {
             match self.file.try_lock() {
@@ -73,25 +99,69 @@ impl Output {
         Err(Failure::fatal("file_in_use", message))
     }
 
-    /// Leaves whole lines only; says how many bytes they have.
-    fn mend(&mut self, append: bool) -> io::Result<u64> {
+    /// Ours, but others may copy it. Does not wait: who has the lock now gives it back soon.
+    fn release(&self) {
+        let _ = self.file.try_lock_shared();
+    }
+
+    /// Takes the file for an append: nobody copies it meanwhile, and it is the one of its name.
+    fn take(&mut self) -> Result<(), Failure> {
+        if !self.regular {
+            return Ok(());
+        }
+        for _ in 0..EXCHANGES {
+            self.wait_for_turn()?;
+            // Looked at under the lock, also after an exchange: there may have been one more.
+            if self.is_at_its_place().map_err(|it| self.failed(&it))? {
+                return Ok(());
+            }
+            // What is there now is somebody's data, also where the first one was to be emptied.
+            *self = Self::of(&self.path, self.sync, true)?;
+            let path = self.path.display();
+            tracing::info!(%path, "the file was exchanged; going on with the one that has its name");
+        }
+        Err(exchanged(&self.path))
+    }
+
+    fn wait_for_turn(&self) -> Result<(), Failure> {
+        let begin = Instant::now();
+        while let Err(TryLockError::WouldBlock) = self.file.try_lock() {
+            if begin.elapsed() > REWRITE_WAIT {
+                let path = self.path.display();
+                let message = format!("`{path}` is being rewritten by another program");
+                return Err(Failure::transient("file_in_use", message));
+            }
+            std::thread::sleep(REWRITE_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Whether the file still has its name.
+    fn is_at_its_place(&self) -> io::Result<bool> {
+        let ours = self.file.metadata()?;
+        match fs::metadata(&self.path) {
+            Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Leaves whole lines only.
+    fn mend(&mut self, append: bool) -> io::Result<()> {
         if !append {
-            self.file.set_len(0)?;
-            return Ok(0);
+            return self.file.set_len(0);
         }
         let length = self.file.metadata()?.len();
         let whole = whole_lines(&mut self.file, length)?;
         if whole == length {
-            return Ok(length);
+            return Ok(());
         }
         if self.is_half(whole, length)? {
             let (path, cut) = (self.path.display(), length - whole);
             tracing::warn!(%path, bytes = cut, "cut off half a line that a crash has left");
-            self.file.set_len(whole)?;
-            return Ok(whole);
+            return self.file.set_len(whole);
         }
-        self.file.write_all(b"\n")?;
-        Ok(length + 1)
+        self.file.write_all(b"\n")
     }
 
     /// Whether the last line is the beginning of an event. Anything else was not left by a crash of
@@ -118,6 +188,17 @@ impl Output {
             _ => Failure::fatal("write_failed", format!("cannot write to `{path}`: {error}")),
         }
     }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let message = format!("cannot open `{}` to write: {error}", path.display());
+    Failure::fatal("file_unwritable", message)
+}
+
+fn exchanged(path: &Path) -> Failure {
+    let path = path.display();
+    let message = format!("`{path}` is exchanged again and again while it is opened");
+    Failure::fatal("file_unwritable", message)
 }
 
 /// In append mode, so that nothing that is there is ever overwritten.
@@ -155,26 +236,35 @@ fn whole_lines(file: &mut File, length: u64) -> io::Result<u64> {
 
 impl Target for Output {
     fn write(&mut self, lines: &[u8]) -> Result<(), Failure> {
+        self.take()?;
+        let written = self.append(lines);
+        if self.regular {
+            self.release();
+        }
+        written
+    }
+}
+
+impl Output {
+    /// All lines or none, as far as it can be had.
+    fn append(&mut self, lines: &[u8]) -> Result<(), Failure> {
+        let before = match self.regular {
+            true => Some(self.file.metadata().map_err(|it| self.failed(&it))?.len()),
+            false => None,
+        };
         let mut written = self.file.write_all(lines);
         if written.is_ok() && self.sync == Sync::Batch {
             written = self.file.sync_data();
         }
-        match (written, &mut self.length) {
-            (Ok(()), Some(length)) => {
-                *length += lines.len() as u64;
-                Ok(())
+        written.map_err(|error| {
+            if let Some(before) = before
+                && let Err(cut) = self.file.set_len(before)
+            {
+                let path = self.path.display();
+                tracing::error!(%path, error = %cut, "cannot cut off half a line");
             }
-            (Ok(()), None) => Ok(()),
-            (Err(error), length) => {
-                if let Some(length) = length
-                    && let Err(cut) = self.file.set_len(*length)
-                {
-                    let path = self.path.display();
-                    tracing::error!(%path, error = %cut, "cannot cut off half a line");
-                }
-                Err(self.failed(&error))
-            }
-        }
+            self.failed(&error)
+        })
     }
 }
 
@@ -243,6 +333,97 @@ mod tests {
         let (code, message) = reason(folder.path().to_owned());
         assert_eq!(code, "file_unwritable");
         assert!(message.contains(folder.path().to_str().unwrap()));
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_or_removed_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.ndjson");
+        let mut output = Output::open(&config(path.clone())).unwrap();
+        output.write(b"{\"n\":1}\n").unwrap();
+        fs::rename(&path, folder.path().join("out.1")).unwrap();
+        output.write(b"{\"n\":2}\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"n\":2}\n");
+        // What somebody else has put there is kept, and still nobody else may write to it.
+        fs::write(folder.path().join("other"), "{\"n\":0}\n").unwrap();
+        fs::rename(folder.path().join("other"), &path).unwrap();
+        output.write(b"{\"n\":3}\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"n\":0}\n{\"n\":3}\n");
+        assert!(Output::open(&config(path.clone())).is_err());
+    }
+
+    #[test]
+    fn an_append_waits_for_whoever_copies_the_file_and_goes_to_the_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, copy) = (folder.path().join("out"), folder.path().join("copy"));
+        let mut output = Output::open(&config(path.clone())).unwrap();
+        output.write(b"{\"n\":1}\n").unwrap();
+        let old = File::open(&path).unwrap();
+        old.lock_shared().unwrap();
+        let appender = std::thread::spawn(move || output.write(b"{\"n\":2}\n"));
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_millis(50) {
+            assert_eq!(old.metadata().unwrap().len(), 8, "it did not wait");
+            std::thread::yield_now();
+        }
+        fs::write(&copy, "{\"n\":0}\n").unwrap();
+        fs::rename(&copy, &path).unwrap();
+        old.unlock().unwrap();
+        appender.join().unwrap().unwrap();
+        let lines = fs::read_to_string(&path).unwrap();
+        assert_eq!(lines, "{\"n\":0}\n{\"n\":2}\n");
+        assert_eq!(old.metadata().unwrap().len(), 8);
+    }
+
+    #[test]
+    fn nothing_is_lost_while_lines_are_taken_out() {
+        use std::sync::atomic::AtomicUsize;
+        use std::sync::atomic::Ordering::Relaxed;
+
+        use crate::letters::{Found, LetterFile, Shelf};
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("letters.ndjson");
+        let line = |n: u32| format!("{{\"id\":\"{n}\",\"reason\":\"r\",\"node\":\"n\"}}\n");
+        let mut output = Output::open(&config(path.clone())).unwrap();
+        output.sync = Sync::None;
+        let rewritten = Arc::new(AtomicUsize::new(0));
+        let seen = rewritten.clone();
+        let (rounds, lines) = (10, 200);
+        let appender = std::thread::spawn(move || {
+            for round in 0..rounds {
+                for n in 0..lines {
+                    output.write(line(round * lines + n).as_bytes()).unwrap();
+                }
+                // However fast it is: the two meet in each round.
+                while seen.load(Relaxed) <= round as usize {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        let shelf = LetterFile::new(&path);
+        let mut taken = std::collections::HashSet::new();
+        loop {
+            let over = appender.is_finished();
+            let mut marks = std::collections::HashSet::new();
+            for found in shelf.letters().unwrap() {
+                let Found::Letter(kept) = found.unwrap() else {
+                    panic!("half a letter")
+                };
+                assert!(
+                    taken.insert(kept.id),
+                    "it was taken out, and is there again"
+                );
+                marks.insert(kept.mark);
+            }
+            assert_eq!(shelf.remove(&marks).unwrap(), marks.len() as u64);
+            rewritten.fetch_add(usize::from(!marks.is_empty()), Relaxed);
+            if over {
+                break;
+            }
+        }
+        appender.join().unwrap();
+        assert_eq!(taken.len(), (rounds * lines) as usize);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
     }
 
     #[test]

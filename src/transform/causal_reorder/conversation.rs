@@ -5,12 +5,15 @@ use super::held::NONE;
 use super::reading::UNRANKED;
 use crate::clock::VectorClock;
 use crate::event::Labels;
+use crate::layer::Lane;
 
 /// How many of the last events of a conversation are known again when they come again.
 pub(super) const RING: usize = 8;
 
 /// The first byte of a stored value: its form.
 const FORM: u8 = 1;
+/// The same, behind the number of the lane that wrote it and how many there were.
+const FORM_OF_LANE: u8 = 2;
 
 /// A conversation. Laid out by cache lines, since with many conversations each look at one is a
 /// look at main memory: what every event needs, then the bodies, then what other ways need.
@@ -25,6 +28,9 @@ pub(super) struct Conversation {
     pub last_rank: u8,
     /// An event of rank 0 went on.
     pub opened: bool,
+    /// An earlier run of another number of lanes wrote it, and nothing of it came since: it may
+    /// belong to another lane by now.
+    pub inherited: bool,
     /// Labels of the last events, four bits each.
     labels: u32,
     /// The events of it that are held, first and last in order.
@@ -62,6 +68,7 @@ impl Conversation {
             last_rank: 0,
             position,
             opened: false,
+            inherited: false,
             clocks: None,
             bodies: [0; RING],
             labels: 0,
@@ -71,6 +78,21 @@ impl Conversation {
             batch: 0,
             batch_event: 0,
         }
+    }
+
+    /// Goes on from where another worker left it, if that is further. What is held stays.
+    pub fn catch_up(&mut self, elsewhere: Self) {
+        if elsewhere.counter <= self.counter {
+            return;
+        }
+        *self = Self {
+            head: self.head,
+            tail: self.tail,
+            batch: self.batch,
+            batch_event: self.batch_event,
+            seen: self.seen,
+            ..elsewhere
+        };
     }
 
     /// The counter and labels of this body, if it is one of the last few.
@@ -121,9 +143,15 @@ impl Conversation {
     }
 
     /// As it is stored: hashes, numbers and times only.
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self, lane: Lane) -> Vec<u8> {
         let mut out = Vec::with_capacity(96);
-        out.push(FORM);
+        if lane == Lane::WHOLE {
+            out.push(FORM);
+        } else {
+            out.push(FORM_OF_LANE);
+            put(&mut out, u64::from(lane.index));
+            put(&mut out, u64::from(lane.of));
+        }
         for number in [
             self.counter,
             self.last_time as u64,
@@ -144,13 +172,19 @@ impl Conversation {
         out
     }
 
-    /// Reads what [`Conversation::encode`] wrote; `None` for anything else.
-    pub fn decode(key: u128, value: &[u8]) -> Option<Self> {
+    /// Reads what [`Conversation::encode`] wrote, and which lane that was; `None` for anything
+    /// else.
+    pub fn decode(key: u128, value: &[u8]) -> Option<(Self, Lane)> {
         let (form, mut rest) = value.split_first()?;
-        if *form != FORM {
-            return None;
-        }
         let from = &mut rest;
+        let lane = match *form {
+            FORM => Lane::WHOLE,
+            FORM_OF_LANE => Lane {
+                index: u32::try_from(take(from)?).ok()?,
+                of: u32::try_from(take(from)?).ok()?,
+            },
+            _ => return None,
+        };
         let mut conversation = Self::new(key, 0);
         conversation.counter = take(from)?;
         conversation.last_time = take(from)? as i64;
@@ -167,7 +201,7 @@ impl Conversation {
             let (seen, last) = (take_clock(from)?, take_clock(from)?);
             conversation.clocks = Some(Box::new(Clocks { seen, last }));
         }
-        from.is_empty().then_some(conversation)
+        from.is_empty().then_some((conversation, lane))
     }
 }
 
@@ -262,8 +296,11 @@ mod tests {
                     last: VectorClock::new(),
                 })
             });
-            let stored = a.encode();
-            let b = Conversation::decode(9, &stored).unwrap();
+            let of = 1 + counter as u32 % 3;
+            let lane = Lane { index: of - 1, of };
+            let stored = a.encode(lane);
+            let (b, by) = Conversation::decode(9, &stored).unwrap();
+            assert_eq!(by, lane);
             assert_eq!((b.counter, b.position), (a.counter, -1));
             assert_eq!((b.last_time, b.last_rank), (-5, 2));
             assert_eq!((b.bodies, b.labels, b.opened), (a.bodies, a.labels, true));
@@ -271,7 +308,7 @@ mod tests {
             for length in 0..stored.len() {
                 // Cut before the clocks it is whole; anywhere else it is refused.
                 let cut = Conversation::decode(9, &stored[..length]);
-                assert!(cut.is_none_or(|cut| cut.clocks.is_none() && a.clocks.is_some()));
+                assert!(cut.is_none_or(|(cut, _)| cut.clocks.is_none() && a.clocks.is_some()));
             }
         }
     }

@@ -22,8 +22,9 @@ pub(super) struct Conversations {
     position: i64,
     /// Where the search for silent ones goes on.
     hand: usize,
-    /// Keys of those forgotten since they were last taken.
-    pub forgotten: Vec<u128>,
+    /// Keys of those forgotten since they were last taken, and up to which counter they may be
+    /// forgotten in the store as well.
+    pub forgotten: Vec<(u128, u64)>,
 }
 
 /// The key is a keyed hash already.
@@ -94,6 +95,8 @@ impl Conversations {
         for _ in 0..steps.min(self.slots.len()) {
             let at = self.advance();
             if self.may_go(at, batch) && self.slots[at].seen < before {
+                let Conversation { key, counter, .. } = self.slots[at];
+                self.forgotten.push((key, counter));
                 self.forget(at);
             }
         }
@@ -118,6 +121,11 @@ impl Conversations {
             }
         }
         if let Some(at) = oldest {
+            let of = &self.slots[at];
+            // For want of room only: the lane that it belongs to may still need it.
+            if !of.inherited {
+                self.forgotten.push((of.key, of.counter));
+            }
             self.forget(at);
         }
     }
@@ -148,7 +156,6 @@ impl Conversations {
         self.slots[at].seen = VACANT;
         self.slots[at].clocks = None;
         self.free.push(at as u32);
-        self.forgotten.push(key);
     }
 }
 
@@ -176,7 +183,10 @@ mod tests {
         ] {
             touch(&mut all, key, now);
         }
-        assert_eq!((all.len(), &all.forgotten[..]), (3, &[20, 30][..]));
+        assert_eq!(
+            (all.len(), &all.forgotten[..]),
+            (3, &[(20, 0), (30, 0)][..])
+        );
     }
 
     #[test]
@@ -188,7 +198,7 @@ mod tests {
         let held = all.find(3, 11);
         all.at(held).head = 0;
         all.sweep(100, 6, 11);
-        let mut forgotten = all.forgotten.clone();
+        let mut forgotten: Vec<u128> = all.forgotten.iter().map(|(key, _)| *key).collect();
         forgotten.sort_unstable();
         assert_eq!(forgotten, [1, 2, 4, 5]);
         // Those in use are kept even when there is no room: by a batch, or by what is held.

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::flight::{Answer, Flight};
-use super::order::{Order, Release};
+use super::order::{Known, Order, Release};
 use super::reading::Facts;
 use crate::event::Event;
 use crate::failure::Failure;
@@ -81,10 +81,11 @@ impl Shared {
         events: Vec<Event>,
         facts: Vec<Option<Facts>>,
         flight: Arc<Flight>,
+        known: Known,
     ) -> Answer {
         let mut lines = self.lock();
         let waited = lines.order.deadline().is_some();
-        lines.order.arrive(events, facts, &flight);
+        lines.order.arrive(events, facts, &flight, known);
         lines.settle(*self.phase.borrow());
         if lines.closed {
             lines.shut();

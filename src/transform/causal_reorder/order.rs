@@ -13,10 +13,11 @@
 //! event. So after a crash an event that is delivered again finds either the state from before its
 //! release, or one in which it is known.
 
+mod load;
 mod release;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +33,12 @@ use super::rules::Rules;
 use super::watermark::Watermark;
 use crate::event::{Batch, Event, Labels};
 use crate::failure::{Cause, Failure, Kind, Loss, Which};
+use crate::layer::Lane;
 use crate::observe::NodeMeter;
 use crate::state::{Op, Table};
+
+/// Conversations as a shared state has them, by the hash of their key.
+pub(super) type Known = HashMap<u128, Conversation>;
 
 /// A batch that goes on, and who waits for its answer.
 pub(super) struct Release {
@@ -50,6 +55,7 @@ pub(super) struct Order {
     /// In microseconds; 0 when events do not wait for the watermark.
     lateness: i64,
     max_held: usize,
+    lane: Lane,
     idle: u32,
     table: Table,
     durable: bool,
@@ -82,20 +88,35 @@ struct Counts {
 
 impl Order {
     /// Reads back what is stored.
-    pub fn open(config: &Config, table: Table, meter: NodeMeter) -> Result<Self, Failure> {
+    pub fn open(
+        config: &Config,
+        table: Table,
+        meter: NodeMeter,
+        lane: Lane,
+    ) -> Result<Self, Failure> {
         let position = match config.by {
             By::Sequence { first, .. } => i64::try_from(first).unwrap_or(i64::MAX) - 1,
             _ => 0,
         };
-        let mut conversations = Conversations::new(config.max_conversations, position);
-        load(&table, &mut conversations, config.max_conversations)?;
+        // Each lane has its share of the bounds.
+        let share = |whole: usize| whole.div_ceil(lane.of as usize);
+        let most = share(config.max_conversations);
+        let mut conversations = Conversations::new(most, position);
+        load::load(
+            &table,
+            &mut conversations,
+            lane,
+            most,
+            config.max_conversations,
+        )?;
         let ranked = matches!(&config.by, By::Lifecycle(lifecycle) if lifecycle.path.is_some());
         Ok(Self {
             rules: Rules::new(config),
             ranked,
             max_wait: config.max_wait,
             lateness: i64::try_from(config.lateness.as_micros()).unwrap_or(i64::MAX),
-            max_held: config.max_held,
+            max_held: share(config.max_held),
+            lane,
             idle: u32::try_from(config.idle.as_secs()).unwrap_or(u32::MAX),
             durable: table.is_durable(),
             table,
@@ -113,10 +134,23 @@ impl Order {
     }
 
     /// Takes in the events of a batch, each with its facts; one without goes straight on.
-    pub fn arrive(&mut self, events: Vec<Event>, facts: Vec<Option<Facts>>, flight: &Arc<Flight>) {
+    /// `known` is what a shared state says of their conversations.
+    pub fn arrive(
+        &mut self,
+        events: Vec<Event>,
+        facts: Vec<Option<Facts>>,
+        flight: &Arc<Flight>,
+        mut known: Known,
+    ) {
         let now = Instant::now();
         self.batches += 1;
         let (places, moves) = self.place(&facts, now);
+        for (place, facts) in places.iter().zip(&facts) {
+            let conversation = facts.as_ref().map(|facts| facts.conversation);
+            if let Some(elsewhere) = conversation.and_then(|key| known.remove(&key)) {
+                self.conversations.at(*place).catch_up(elsewhere);
+            }
+        }
         let (mut events, mut facts) = (events, facts);
         for (to, from) in moves {
             events.swap(to, from);
@@ -221,6 +255,7 @@ impl Order {
             let place = self.conversations.find(here.conversation, self.batches);
             let of = self.conversations.at(place);
             of.seen = seconds;
+            of.inherited = false;
             if sorting && of.batch == self.batches {
                 earlier[index] = of.batch_event;
                 let before = facts[of.batch_event as usize].as_ref();
@@ -340,10 +375,12 @@ impl Order {
         let steps = 16 + self.conversations.len() / 1024;
         let before = seconds.saturating_sub(self.idle);
         self.conversations.sweep(steps, before, self.batches);
-        for key in self.conversations.forgotten.drain(..) {
-            if self.durable {
+        for (key, version) in self.conversations.forgotten.drain(..) {
+            // In a shared state rows go by themselves.
+            if self.durable && !self.table.is_shared() {
                 let key = key.to_be_bytes().to_vec();
-                self.table.note_soon(Op::Delete { key });
+                // Not where another lane has gone on with it meanwhile.
+                self.table.note_soon(Op::DeleteOlder { key, version });
             }
         }
     }
@@ -376,27 +413,5 @@ fn swaps(indices: &[usize], facts: &[Option<Facts>], moves: &mut Vec<(usize, usi
                 }
             }
         }
-    }
-}
-
-/// Reads the conversations back. Those beyond the limit are forgotten.
-fn load(table: &Table, into: &mut Conversations, limit: usize) -> Result<(), Failure> {
-    let mut damaged = false;
-    table.scan(&mut |key, value| {
-        let key = <[u8; 16]>::try_from(key).map(u128::from_be_bytes).ok();
-        match key.and_then(|key| Conversation::decode(key, value)) {
-            Some(conversation) if into.len() < limit => {
-                into.insert(conversation);
-            }
-            Some(conversation) => into.forgotten.push(conversation.key),
-            None => damaged = true,
-        }
-    })?;
-    match damaged {
-        true => Err(Failure::fatal(
-            "state_corrupt",
-            "the state of a causal_reorder is damaged or of a newer version",
-        )),
-        false => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! The stage as a whole, over a paused clock.
 
 mod answers;
+mod lanes;
 mod orders;
 mod permutations;
 mod restarts;
@@ -18,6 +19,7 @@ use tower::{Service, ServiceExt, service_fn};
 use super::{By, CausalReorder, Config, Lifecycle};
 use crate::event::{Batch, Event, Origin, Path};
 use crate::failure::Failure;
+use crate::layer::Lane;
 use crate::observe::{NodeKind, NodeMeter, Observer};
 use crate::stage::{Phase, Stage};
 use crate::state::Store;
@@ -99,11 +101,15 @@ impl Bench {
     }
 
     fn over(config: &Config, store: &Store) -> Self {
+        Self::of_lane(config, store, Lane::WHOLE)
+    }
+
+    fn of_lane(config: &Config, store: &Store, lane: Lane) -> Self {
         let observer = Observer::new("p");
         let meter = observer.node("ordered", NodeKind::Transform, "causal_reorder");
         let (phase, watch) = watch::channel(Phase::Running);
         let table = store.table("ordered");
-        let layer = CausalReorder::open(config, table, meter.clone(), watch).unwrap();
+        let layer = CausalReorder::open(config, table, meter.clone(), watch, lane).unwrap();
         let (got, batches) = (Arc::default(), Arc::default());
         let ok: Below = Box::new(|_| futures::future::ready(Ok(())).boxed());
         let below = Arc::new(Mutex::new(ok));

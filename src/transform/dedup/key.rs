@@ -8,7 +8,7 @@ use crate::event::{Event, Path, Value};
 
 /// 128 keyed bits of a key. Two keys share one with a chance of about 2^-88 among a million, and
 /// without the seed nobody can tell the key from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Fingerprint([u32; 4]);
 
 impl Fingerprint {

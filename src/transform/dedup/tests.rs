@@ -1,6 +1,7 @@
 //! A scripted stage below, answered by hand.
 
 mod behaviour;
+mod lanes;
 mod model;
 mod restart;
 mod speed;
@@ -72,9 +73,13 @@ impl Bed {
 
     /// Over a store, at this wall time in milliseconds.
     fn over(config: &Config, store: &Store, wall: u64) -> Self {
+        Self::of_lane(config, store, wall, Lane::WHOLE)
+    }
+
+    fn of_lane(config: &Config, store: &Store, wall: u64, lane: Lane) -> Self {
         let observer = Observer::new("test");
         let meter = observer.node("unique", NodeKind::Transform, "dedup");
-        let dedup = Dedup::open_at(config, store.table("unique"), meter, wall).unwrap();
+        let dedup = Dedup::open_at(config, store.table("unique"), meter, lane, wall).unwrap();
         let below: Arc<Mutex<Vec<Arrived>>> = Arc::default();
         let arrivals = below.clone();
         let inner = service_fn(move |batch| {

@@ -107,6 +107,14 @@ impl Window {
         }
     }
 
+    /// Takes in what an earlier run remembered, all of it: `fill` begins flights and sees keys. Where
+    /// that is a generation or more, it becomes the previous one with the next key.
+    pub fn take_over(&mut self, fill: impl FnOnce(&mut Self)) {
+        let max_keys = mem::replace(&mut self.max_keys, usize::MAX);
+        fill(self);
+        self.max_keys = max_keys;
+    }
+
     /// Begins a flight; one without an outcome is delivered already.
     pub fn begin(&mut self, now: Ticks, outcome: Option<Arc<Outcome>>) -> u32 {
         let number = self.flights.next();

@@ -161,7 +161,7 @@ impl Order {
         }
         self.ticket.add(event.origin, flight);
         if self.durable {
-            self.ticket.note(of.key, of.counter, of.encode());
+            self.ticket.note(of.key, of.counter, of.encode(self.lane));
         }
         self.events.push(event);
     }

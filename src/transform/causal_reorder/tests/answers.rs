@@ -143,7 +143,8 @@ async fn permits_are_neither_hoarded_nor_waited_for_in_a_circle() {
     let hands = bench.by_hand();
     let (phase, watch) = watch::channel(Phase::Running);
     let table = Store::memory().table("t");
-    let layer = CausalReorder::open(&sequenced(), table, bench.meter.clone(), watch).unwrap();
+    let layer =
+        CausalReorder::open(&sequenced(), table, bench.meter.clone(), watch, Lane::WHOLE).unwrap();
     let below = Stage::new(tower::limit::ConcurrencyLimit::new(bench.probe.clone(), 1));
     bench.stage = layer.layer(below);
     let hand = || {

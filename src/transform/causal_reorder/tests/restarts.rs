@@ -150,7 +150,13 @@ async fn a_damaged_state_stops_the_start() {
     let observer = Observer::new("p");
     let meter = observer.node("ordered", NodeKind::Transform, "causal_reorder");
     let (_phase, watch) = watch::channel(Phase::Running);
-    let opened = CausalReorder::open(&sequenced(), store.table("ordered"), meter, watch);
+    let opened = CausalReorder::open(
+        &sequenced(),
+        store.table("ordered"),
+        meter,
+        watch,
+        Lane::WHOLE,
+    );
     assert_eq!(
         opened.err().unwrap().losses()[0].cause.reason,
         "state_corrupt"

@@ -45,7 +45,7 @@ async fn measure(max_keys: usize, store: Store) {
     let paths = Arc::new(paths);
     let observer = Observer::new("test");
     let meter = observer.node("unique", NodeKind::Transform, "dedup");
-    let dedup = Dedup::open(&config, store.table("unique"), meter).unwrap();
+    let dedup = Dedup::open(&config, store.table("unique"), meter, Lane::WHOLE).unwrap();
     let shared = dedup.0.clone();
     // What goes on is kept until the clock has stopped: freeing it is not this stage's cost.
     let kept: Arc<Mutex<Vec<Batch>>> = Arc::default();
@@ -87,5 +87,5 @@ async fn costs_little() {
     measure(100_000, Store::memory()).await;
     measure(1_000_000, Store::memory()).await;
     let dir = tempfile::tempdir().unwrap();
-    measure(100_000, Store::open(dir.path()).unwrap()).await;
+    measure(100_000, Store::open(dir.path(), None).unwrap()).await;
 }

@@ -1,0 +1,50 @@
+//! What an earlier run left.
+
+use super::super::conversation::Conversation;
+use super::super::conversations::Conversations;
+use crate::failure::Failure;
+use crate::layer::Lane;
+use crate::state::Table;
+
+/// Reads the conversations back: those of this lane, up to `most`, and those of other numbers of
+/// lanes, up to `whole`, any of which may be this lane's now. Those beyond that are forgotten.
+pub(super) fn load(
+    table: &Table,
+    into: &mut Conversations,
+    lane: Lane,
+    most: usize,
+    whole: usize,
+) -> Result<(), Failure> {
+    let (mut damaged, mut own, mut inherited) = (false, 0, 0);
+    table.scan(&mut |key, value| {
+        let key = <[u8; 16]>::try_from(key).map(u128::from_be_bytes).ok();
+        let Some((mut conversation, by)) = key.and_then(|key| Conversation::decode(key, value))
+        else {
+            damaged = true;
+            return;
+        };
+        let (count, limit) = match by {
+            by if by == lane => (&mut own, most),
+            // Of another lane of this same run.
+            by if by.of == lane.of => return,
+            _ => (&mut inherited, whole),
+        };
+        conversation.inherited = by != lane;
+        match *count < limit {
+            true => {
+                into.insert(conversation);
+            }
+            false => into
+                .forgotten
+                .push((conversation.key, conversation.counter)),
+        }
+        *count += 1;
+    })?;
+    match damaged {
+        true => Err(Failure::fatal(
+            "state_corrupt",
+            "the state of a causal_reorder is damaged or of a newer version",
+        )),
+        false => Ok(()),
+    }
+}
