@@ -14,10 +14,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use futures::FutureExt;
 use parts::{SCRIPTED, SimSink, SimSource, SimTransform, World};
 use spec::Spec;
 use tokio::time::Instant;
-use trunkline::edge::{EdgePolicy, WhenFull};
+use trunkline::condition::Condition;
+use trunkline::edge::{EdgePolicy, PartitionPolicy, PriorityPolicy, WhenFull};
 use trunkline::event::{Event, Path};
 use trunkline::failure::{Failure, Kind};
 use trunkline::graph::{
@@ -55,6 +57,16 @@ fn inputs(from: &[(String, String)]) -> Vec<Input> {
     from.iter().map(input).collect()
 }
 
+/// Of each key all events are of one class, so order within a key is kept.
+fn of_class() -> Condition {
+    let text = "classes: { path: .key, equals: k0 }";
+    let loaded = trunkline::config::parse("c", text, &trunkline::config::Fixed::new());
+    let mut report = trunkline::diagnostic::Report::new("c");
+    let tree = loaded.tree.expect("YAML");
+    let node = tree.get("classes").expect("it is there");
+    Condition::check(node, &mut report).expect("a condition")
+}
+
 fn edge(buffer: &spec::Buffer) -> EdgePolicy {
     EdgePolicy {
         max_events: buffer.max_events,
@@ -64,6 +76,15 @@ fn edge(buffer: &spec::Buffer) -> EdgePolicy {
         workers: NonZeroUsize::new(buffer.workers).expect("some"),
         in_flight: NonZeroUsize::new(buffer.in_flight).expect("some"),
         batch_events: buffer.batch_events,
+        partition: NonZeroUsize::new(buffer.partitions).map(|partitions| PartitionPolicy {
+            key: Path::of(["key"]),
+            partitions,
+        }),
+        priority: buffer.classes.then(|| PriorityPolicy {
+            classes: vec![of_class()],
+            starvation_guard: NonZeroU32::new(2).expect("some"),
+        }),
+        ..EdgePolicy::default()
     }
 }
 
@@ -122,6 +143,7 @@ fn pipeline(world: &Arc<World>) -> Pipeline {
                 }),
                 reconnect: BACKOFF,
                 dead_letter: None,
+                print: Default::default(),
             })
             .collect(),
         transforms: spec
@@ -137,6 +159,7 @@ fn pipeline(world: &Arc<World>) -> Pipeline {
                     world: world.clone(),
                 }),
                 dead_letter: None,
+                print: Default::default(),
             })
             .collect(),
         sinks: spec
@@ -150,6 +173,7 @@ fn pipeline(world: &Arc<World>) -> Pipeline {
                 policy: stack(&node.stack),
                 part: Box::new(sim_sink(&node.name, node.salt, &node.faults, &node.stack)),
                 dead_letter: None,
+                print: Default::default(),
             })
             .collect(),
         dead_letter: spec
@@ -159,6 +183,7 @@ fn pipeline(world: &Arc<World>) -> Pipeline {
                 component: "script",
                 part: Box::new(sim_sink("dead_letter", 0, faults, policy)),
                 policy: stack(policy),
+                print: Default::default(),
             }),
         redact: Arc::new(Open),
         delivery: PumpPolicy {
@@ -168,6 +193,7 @@ fn pipeline(world: &Arc<World>) -> Pipeline {
             backoff: BACKOFF,
         },
         grace: Duration::from_millis(spec.grace),
+        encryption: None,
         state: StateSetting::Memory,
         api: None,
     }
@@ -283,6 +309,8 @@ async fn simulate(seed: u64) {
             let committed = world
                 .store
                 .checkpoint(&source.name, b"place")
+                .now_or_never()
+                .expect("a store in memory does not wait")
                 .expect("memory");
             let place = committed.map_or(0, |v| usize::from(v[0]));
             let transport = state.transports.get_mut(&source.name).expect("known");

@@ -1,5 +1,6 @@
 //! The scripted ends of a pipeline, and what they have seen.
 
+use futures::FutureExt;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -9,7 +10,8 @@ use tower::ServiceExt;
 use trunkline::event::{Batch, Event, Origin, Path, Provenance};
 use trunkline::failure::{Cause, Failure, Kind};
 use trunkline::layer::{
-    SinkContext, SinkPart, SourceContext, SourcePart, TransformContext, TransformPart,
+    Kept, Replays, SinkContext, SinkPart, SourceContext, SourcePart, TransformContext,
+    TransformPart,
 };
 use trunkline::observe::{Observer, render_metrics};
 use trunkline::stage::{
@@ -179,7 +181,10 @@ impl World {
 
     /// Everything before the committed place must be done.
     pub fn check_cursor(&self, source: &str) {
-        let committed = self.store.checkpoint(source, b"place").expect("memory");
+        let committed = self.store.checkpoint(source, b"place").now_or_never();
+        let committed = committed
+            .expect("a store in memory does not wait")
+            .expect("memory");
         let place = committed.map_or(0, |v| usize::from(v[0]));
         for delivery in 0..place {
             let missing = self.missing(source, delivery);
@@ -220,6 +225,10 @@ pub struct SimSource {
 }
 
 impl SourcePart for SimSource {
+    fn replays(&self) -> Replays {
+        Replays::Again
+    }
+
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource {
         let context = Arc::new(context);
         Box::new(move || {
@@ -457,6 +466,13 @@ pub struct SimSink {
 }
 
 impl SinkPart for SimSink {
+    fn kept(&self) -> Kept {
+        Kept::Lasting {
+            idempotent: None,
+            limit: None,
+        }
+    }
+
     fn build(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Stage, Failure>> {
         Box::pin(async move { Ok(context.stack(*self)) })
     }
@@ -598,16 +614,16 @@ pub struct SimTransform {
 }
 
 impl TransformPart for SimTransform {
-    fn build(self: Box<Self>, context: TransformContext) -> Result<Stage, Failure> {
+    fn build(&self, context: TransformContext) -> Result<Stage, Failure> {
         let names = ["a", "b", "rest"].map(String::from);
         Ok(match self.spec.what {
-            What::Route => context.split(*self, &names),
-            What::Reject => context.with_rejects(*self, "invalid"),
+            What::Route => context.split(self.clone(), &names),
+            What::Reject => context.with_rejects(self.clone(), "invalid"),
             What::Dedup => {
                 let meter = context.meter.clone();
                 context.layered(|inner| dedup(inner, meter))
             }
-            _ => context.plain(*self),
+            _ => context.plain(self.clone()),
         })
     }
 }

@@ -62,6 +62,10 @@ pub struct Buffer {
     pub workers: usize,
     pub in_flight: usize,
     pub batch_events: usize,
+    /// Lanes by key; 0: none.
+    pub partitions: usize,
+    /// Whether one key is of a higher class than the others.
+    pub classes: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -359,8 +363,12 @@ fn some_of(rng: &mut Rng, outputs: &[(String, String)], most: u64) -> Vec<(Strin
 }
 
 fn buffer(rng: &mut Rng, ordered: bool) -> Buffer {
+    let max_events = [1, 5, 30, 1000][rng.range(0, 3) as usize];
+    // By a draw of its own: what a seed meant before there were lanes, it means still.
+    let mut own = Rng(rng.0 ^ 0x6c61_6e65_7300);
+    let partitioned = max_events > 1 && own.chance(0.3);
     Buffer {
-        max_events: [1, 5, 30, 1000][rng.range(0, 3) as usize],
+        max_events,
         max_bytes: [1, 300, 1 << 20][rng.range(0, 2) as usize],
         when_full: if ordered || rng.chance(0.8) {
             0
@@ -368,8 +376,18 @@ fn buffer(rng: &mut Rng, ordered: bool) -> Buffer {
             rng.range(1, 2)
         },
         workers: if ordered { 1 } else { rng.range(1, 3) as usize },
-        in_flight: if ordered { 1 } else { rng.range(1, 3) as usize },
+        // Those under way in one lane share no key, so order is kept with several of them too.
+        in_flight: match (ordered, partitioned) {
+            (true, false) => 1,
+            (true, true) => own.range(1, 3) as usize,
+            (false, _) => rng.range(1, 3) as usize,
+        },
         batch_events: [1, 8, 40][rng.range(0, 2) as usize],
+        partitions: match partitioned {
+            true => own.range(1, 4) as usize,
+            false => 0,
+        },
+        classes: own.chance(0.2),
     }
 }
 
