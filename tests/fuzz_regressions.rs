@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "../fuzz/bodies/concatenated.rs"]
 mod concatenated;
+#[path = "../fuzz/bodies/journal.rs"]
+mod journal;
 #[path = "../fuzz/bodies/mask.rs"]
 mod mask;
 #[path = "../fuzz/bodies/record.rs"]
@@ -14,8 +16,9 @@ mod record;
 mod yaml;
 
 type Body = fn(&[u8]);
-const TARGETS: [(&str, Body); 4] = [
+const TARGETS: [(&str, Body); 5] = [
     ("concatenated", concatenated::run),
+    ("journal", journal::run),
     ("mask", mask::run),
     ("record", record::run),
     ("yaml", yaml::run),
@@ -61,18 +64,23 @@ fn concatenated_inputs() {
 }
 
 #[test]
-fn mask_inputs() {
+fn journal_inputs() {
     run_all(TARGETS[1].0, TARGETS[1].1);
 }
 
 #[test]
-fn record_inputs() {
+fn mask_inputs() {
     run_all(TARGETS[2].0, TARGETS[2].1);
 }
 
 #[test]
-fn yaml_inputs() {
+fn record_inputs() {
     run_all(TARGETS[3].0, TARGETS[3].1);
+}
+
+#[test]
+fn yaml_inputs() {
+    run_all(TARGETS[4].0, TARGETS[4].1);
 }
 
 #[test]
@@ -82,4 +90,16 @@ fn every_target_has_its_body_here() {
         .iter()
         .map(|path| path.file_stem().unwrap().to_str().unwrap());
     assert!(names.eq(TARGETS.iter().map(|(name, _)| *name)));
+}
+
+#[test]
+fn the_seeds_of_journal_are_read_to_their_events() {
+    let events = |seed: &str| {
+        let data = fs::read(Path::new("fuzz/seeds/journal").join(seed)).unwrap();
+        let report = trunkline::journal::read_segment(&journal::bytes(&data), None).unwrap();
+        (report.events, report.compressed, report.damaged_bytes)
+    };
+    assert_eq!(events("plain"), (2, 0, 0));
+    assert_eq!(events("compressed"), (2, 1, 0));
+    assert_eq!(events("several"), (3, 0, 0));
 }
