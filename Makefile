@@ -1,19 +1,24 @@
-# What is done often, by its short name. `make test` needs nothing but Rust and a C compiler.
+# What is done often, by its short name. `make test` needs Rust, a C compiler and a redis-server
+# (`.ci/servers` installs it).
 
 # Seconds for each fuzz target, and more flags of libFuzzer (such as a seed, for the same inputs
 # again).
 SECONDS ?= 60
 FUZZ_FLAGS ?=
-FUZZ_TARGETS := yaml record concatenated mask
+FUZZ_TARGETS := yaml record concatenated mask journal
 CARGO_FUZZ := 0.13.2
 
 .DEFAULT_GOAL := test
-.PHONY: test check bench fuzz fuzz-tool
+.PHONY: test servers check bench fuzz fuzz-tool
 
 ## All tests, and the examples in the documentation.
-test:
+test: servers
 	cargo test --locked --lib --bins --tests --examples
 	cargo test --locked --doc
+
+## What the tests start for themselves, installed where it is missing.
+servers:
+	@.ci/servers
 
 ## Format, lints and documentation, all without a warning.
 check:

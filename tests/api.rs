@@ -1,6 +1,8 @@
 //! The HTTP interface over real sockets.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,8 +10,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tower::{Service, ServiceExt};
 use trunkline::api;
-use trunkline::observe::{NodeKind, Observer, RunState};
+use trunkline::edge::{Edge, EdgePolicy, Tasks, WhenFull};
+use trunkline::event::{Batch, Event};
+use trunkline::observe::{Guarantee, NodeKind, NodeMeter, Observer, Promise, RunState};
+use trunkline::stage::Stage;
 
 struct Server {
     address: SocketAddr,
@@ -97,6 +103,12 @@ fn calls() -> Observer {
     observer
         .node("out", NodeKind::Sink, "blackhole")
         .delivered(5, 100);
+    observer.set_promises(vec![Promise {
+        source: "in".into(),
+        sink: "out".into(),
+        guarantee: Guarantee::AtLeastOnce,
+        why: "it is so".into(),
+    }]);
     observer
 }
 
@@ -125,6 +137,10 @@ async fn metrics_and_ledgers_show_the_observers_figures() {
         (&"calls".into(), &"starting".into())
     );
     assert_eq!(all[0]["whole"]["delivered"], 5);
+    let promised = serde_json::json!([
+        { "source": "in", "sink": "out", "guarantee": "at_least_once", "why": "it is so" }
+    ]);
+    assert_eq!(all[0]["promises"], promised);
 
     let ledger = ask(server.address, "GET", "/api/v1/pipelines/calls/ledger")
         .await
@@ -350,4 +366,88 @@ async fn an_address_that_is_taken_is_named() {
     let text = error.to_string();
     assert!(text.contains("api: cannot listen on") && text.contains(&server.address.to_string()));
     server.end().await;
+}
+
+/// What is written into it can be read.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn lines_with(&self, part: &str) -> usize {
+        let text = self.0.lock().unwrap();
+        let text = String::from_utf8_lossy(&text);
+        text.lines().filter(|line| line.contains(part)).count()
+    }
+}
+
+fn events(count: usize) -> Batch {
+    let event = |_| Event::parse("{}".into(), &Arc::default(), &Arc::default()).unwrap();
+    (0..count).map(event).collect()
+}
+
+/// A node that never answers, behind a buffer that drops what does not fit in 100 events.
+fn dropping(meter: &NodeMeter, share: Option<f64>, tasks: &Tasks) -> Edge {
+    let policy = EdgePolicy {
+        max_events: 100,
+        when_full: WhenFull::DropNewest,
+        drop_alert: share,
+        ..EdgePolicy::default()
+    };
+    let (counted, never) = (meter.clone(), std::future::pending::<Result<(), _>>);
+    let node = tower::service_fn(move |batch: Batch| {
+        counted.received(batch.len() as u64, batch.bytes());
+        never()
+    });
+    Edge::new(Stage::new(node), policy, meter.clone(), tasks)
+}
+
+#[tokio::test]
+async fn a_buffer_that_drops_more_than_its_share_is_an_alert_everywhere_and_told_once() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+    let _told = tracing::subscriber::set_default(subscriber.finish());
+    let observer = Observer::new("calls");
+    let meter = |name| observer.node(name, NodeKind::Sink, "stdout");
+    let tasks = Tasks::default();
+    let mut waits = Vec::new();
+    // One has the usual 5 %, the other says 60 %; both drop one in two of those that wait.
+    for (name, share) in [("usual", None), ("own", Some(0.6))] {
+        let mut edge = dropping(&meter(name), share, &tasks);
+        for events in [events(100), events(100)] {
+            waits.push(tokio::spawn(edge.ready().await.unwrap().call(events)));
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..20 {
+            edge.ready().await.unwrap().call(events(5)).await.unwrap();
+        }
+        waits.push(tokio::spawn(edge.oneshot(events(1))));
+    }
+
+    let server = Server::of(&[observer]).await;
+    let pipelines = ask(server.address, "GET", "/api/v1/pipelines").await.json();
+    let alerts = pipelines[0]["alerts"].as_array().unwrap();
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    assert_eq!(
+        (&alerts[0]["name"], &alerts[0]["node"]),
+        (&"drops".into(), &"usual".into())
+    );
+    assert_eq!(alerts[0]["active"], true);
+    let metrics = ask(server.address, "GET", "/metrics").await.body;
+    let raised = r#"trunkline_alert{pipeline="calls",node="usual",alert="drops"} 1"#;
+    assert!(metrics.lines().any(|line| line == raised), "{metrics}");
+    assert_eq!(log.lines_with("alert raised: a full buffer dropped"), 1);
+    server.end().await;
+    tasks.abort();
 }

@@ -7,7 +7,19 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// The files that may wait for real: they kill a process in the middle of its work.
-const MAY_SLEEP: &[&str] = &["tests/quickstart/disturbed.rs", "tests/state_crash.rs"];
+const MAY_SLEEP: &[&str] = &[
+    "tests/crash/lives.rs",
+    "tests/disk_buffer.rs",
+    "tests/dlq/case.rs",
+    "tests/kit/world.rs",
+    "tests/quickstart/disturbed.rs",
+    "tests/reload_process.rs",
+    "tests/shared_state.rs",
+    "tests/shared_state/pipeline.rs",
+    "tests/shared_state/server.rs",
+    "tests/shared_state/workers.rs",
+    "tests/state_crash.rs",
+];
 
 /// What `src/lib.rs` says.
 #[derive(Debug)]

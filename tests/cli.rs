@@ -76,6 +76,8 @@ fn help_has_examples_for_every_command() {
         &["run"],
         &["validate"],
         &["graph"],
+        &["buffer"],
+        &["dlq"],
         &["completions"],
     ] {
         let output = trunkline(folder.path(), &[command, &["--help"]].concat());
@@ -130,7 +132,8 @@ fn validate_says_what_is_wrong_and_what_is_right() {
     for part in [
         "error[unknown-input]: `ni` is not a source or transform of this pipeline",
         "  --> bad.yaml:7:35",
-        "good.yaml: ok, 1 source, 2 transforms, 2 sinks",
+        "good.yaml: ok, 1 source, 2 transforms, 2 sinks\n  in -> kept  at-least-once  ",
+        "\n  in -> rest  best effort    the sink keeps nothing; ",
         "warning[no-dead-letter]",
         "warned.yaml: ok",
         "1 error\n",
@@ -294,6 +297,12 @@ fn run_delivers_and_closes_its_ledger() {
     assert_eq!(letters.lines().count(), 1, "{letters}");
     assert_eq!(stdout(&output), "", "stdout belongs to the data");
     assert!(stderr(&output).contains("good"), "{}", stderr(&output));
+    let promised = stderr(&output);
+    let promised = promised.lines().find(|line| line.contains("promised: "));
+    assert!(
+        promised.is_some_and(|line| line.contains("at-least-once") && line.contains("sink=kept")),
+        "{promised:?}"
+    );
     let summary = fs::read_to_string(folder.path().join("summary.json")).unwrap();
     let summary: Json = serde_json::from_str(&summary).unwrap();
     assert!(summary.is_object(), "{summary}");

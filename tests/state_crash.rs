@@ -1,12 +1,13 @@
 //! `kill -9` at any moment: what was committed is there, and nothing is there by half.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use trunkline::stage::Checkpoint;
 use trunkline::state::{Op, Store};
@@ -38,13 +39,14 @@ async fn nothing_committed_is_lost_and_nothing_is_there_by_half() {
             dir.path(),
             &committed,
             &format!("round {round}, killed after {wait:?}"),
-        );
+        )
+        .await;
     }
     assert!(committed.len() > 10, "the child hardly ran: {committed:?}");
 }
 
 async fn commit_for_ever(dir: &Path, first: u64) {
-    let store = Store::open(dir).unwrap();
+    let store = Store::open(dir, None).unwrap();
     say("open");
     for group in 0.. {
         let start = first + group * TOGETHER;
@@ -80,9 +82,8 @@ fn say(line: &str) {
     out.flush().unwrap();
 }
 
-/// The deliveries that the child said it had committed.
-fn run_and_kill(dir: &Path, first: u64, wait: Duration) -> Vec<u64> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
+fn child(dir: &Path, first: u64) -> Child {
+    Command::new(std::env::current_exe().unwrap())
         .args([
             "--nocapture",
             "--exact",
@@ -92,7 +93,12 @@ fn run_and_kill(dir: &Path, first: u64, wait: Duration) -> Vec<u64> {
         .env(FIRST, first.to_string())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// The deliveries that the child said it had committed.
+fn run_and_kill(dir: &Path, first: u64, wait: Duration) -> Vec<u64> {
+    let mut child = child(dir, first);
     let out = BufReader::new(child.stdout.take().unwrap());
     let (opened, is_open) = std::sync::mpsc::channel();
     let reader = std::thread::spawn(move || {
@@ -116,9 +122,32 @@ fn run_and_kill(dir: &Path, first: u64, wait: Duration) -> Vec<u64> {
     reader.join().unwrap()
 }
 
+/// Whenever a run is killed while it makes the store, the next one finds a good store or none.
+#[tokio::test]
+async fn a_store_that_was_half_made_is_in_nobodys_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let begun = Instant::now();
+    run_and_kill(dir.path(), 0, Duration::ZERO);
+    let length = begun.elapsed();
+    let mut names = BTreeSet::new();
+    for round in 0..60 {
+        let dir = tempfile::tempdir().unwrap();
+        let wait = length * round / 50;
+        let mut child = child(dir.path(), 0);
+        std::thread::sleep(wait);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let found = std::fs::read_dir(dir.path()).unwrap();
+        names.extend(found.map(|entry| entry.unwrap().path().extension().map(OsString::from)));
+        check(dir.path(), &BTreeSet::new(), &format!("after {wait:?}")).await;
+    }
+    // Some were killed before it was there, and some after.
+    assert!(names.contains(&Some("redb".into())), "{names:?}");
+}
+
 /// Looks at the store as the next run would; the first number that was never used.
-fn check(dir: &Path, committed: &BTreeSet<u64>, when: &str) -> u64 {
-    let store = Store::open(dir).unwrap();
+async fn check(dir: &Path, committed: &BTreeSet<u64>, when: &str) -> u64 {
+    let store = Store::open(dir, None).unwrap();
     let mut found: BTreeMap<u64, u64> = BTreeMap::new();
     let number = |key: &[u8]| u64::from_be_bytes(key[..8].try_into().unwrap());
     for table in ["even", "odd"] {
@@ -128,7 +157,7 @@ fn check(dir: &Path, committed: &BTreeSet<u64>, when: &str) -> u64 {
         };
         store.table(table).scan(&mut visit).unwrap();
     }
-    for place in store.checkpoints("source").unwrap() {
+    for place in store.checkpoints("source").await.unwrap() {
         *found.entry(number(&place.key)).or_default() += 1;
     }
     for (delivery, parts) in &found {
