@@ -43,17 +43,16 @@ pub(super) async fn reload_for_ever(mut watched: Watched, watch: bool) {
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = fingerprint(&watched.file);
     loop {
-        tokio::select! {
-            _ = hangup.recv() => {}
-            _ = look.tick(), if watch => {
-                let now = fingerprint(&watched.file);
-                // An editor may have the file away for a moment: what is not there is no change.
-                if now.is_none() || now == seen {
-                    continue;
-                }
-            }
+        let asked = tokio::select! {
+            _ = hangup.recv() => true,
+            _ = look.tick(), if watch => false,
+        };
+        let now = fingerprint(&watched.file);
+        // An editor may have the file away for a moment: what is not there is no change.
+        if !asked && (now.is_none() || now == seen) {
+            continue;
         }
-        seen = fingerprint(&watched.file);
+        seen = now;
         watched.reload().await;
     }
 }

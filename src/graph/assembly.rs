@@ -233,7 +233,6 @@ impl Assembly {
         for source in sources {
             self.start_source(source, &plan);
         }
-        self.wire();
         self.turn_tides();
         self.fixed = Some(plan.fixed);
         Ok(changes)
