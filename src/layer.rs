@@ -29,8 +29,8 @@ pub use guard::guard;
 pub use keyed::{Keyed, KeyedPolicy};
 pub use letter::{Facts, LetterBox, Original, Redact};
 pub use node::{
-    Kept, Lane, MAIN, Replays, Resting, SinkContext, SinkPart, SourceContext, SourcePart,
-    TransformContext, TransformPart, VisitPaths,
+    Kept, Lane, MAIN, Replays, Resting, Simulated, SinkContext, SinkPart, SourceContext,
+    SourcePart, TransformContext, TransformPart, VisitPaths,
 };
 pub use output::{Consumers, Output, Outputs};
 pub use rate_limit::{RateLimit, RatePolicy};

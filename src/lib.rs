@@ -10,8 +10,8 @@
 //! ```text
 //! 5 outside      cli  api
 //! 4 pipeline     config  graph
-//! 3 components   source  transform  sink
-//! 2 mechanisms   codec  condition  edge  journal  layer  letters  mask  observe  seal  state
+//! 3 components   source  transform  sink  simulator
+//! 2 mechanisms   client  codec  condition  edge  journal  layer  letters  mask  observe  seal  state
 //! 1 words        clock  diagnostic  event  failure  setting  stage
 //! ```
 //!
@@ -117,6 +117,7 @@
 //!
 //! ```text
 //! cli -> api                  # the command line starts the server
+//! simulator => client clock   # the platform itself: it shares no more than the wire with the rest
 //! api => observe              # which shows what a handle shows
 //! graph -> config
 //! layer -> observe seal state
@@ -135,6 +136,7 @@
 
 pub mod api;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod codec;
 pub mod condition;
@@ -151,6 +153,7 @@ pub mod mask;
 pub mod observe;
 pub mod seal;
 pub mod setting;
+pub mod simulator;
 pub mod sink;
 pub mod source;
 pub mod stage;

@@ -33,6 +33,7 @@
 
 mod alert;
 mod breaker;
+mod gap;
 mod histogram;
 mod ledger;
 mod log;
@@ -44,6 +45,7 @@ mod promise;
 mod reading;
 mod table;
 mod tally;
+mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -53,6 +55,7 @@ use tokio::time::Instant;
 
 pub use alert::Alert;
 pub use breaker::{BreakerMeter, BreakerState};
+pub use gap::Gap;
 pub use ledger::{Counts, Ledger, NodeLedger};
 pub use log::{LogError, LogFormat, Screen, init as init_log};
 pub use meter::{DROPS_ALERT_SHARE, NodeMeter};
@@ -60,6 +63,8 @@ pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, render as render_metrics
 pub use progress::{Progress, ProgressSnapshot};
 pub use progress_bar::{Show, draw as draw_progress};
 pub use promise::{Guarantee, Promise, render as render_promises};
+
+pub use view::{View, ViewAnswer, Views};
 
 use alert::Alerts;
 use reading::{NodeReading, Reading};
@@ -129,6 +134,7 @@ struct Inner {
     alerts: Arc<Alerts>,
     state: Mutex<(RunState, Option<Duration>)>,
     promises: Mutex<Vec<Promise>>,
+    views: Views,
 }
 
 impl Observer {
@@ -144,6 +150,7 @@ impl Observer {
             alerts: Arc::new(Alerts::new(pipeline)),
             state: Mutex::new((RunState::Starting, None)),
             promises: Mutex::default(),
+            views: Views::default(),
         }))
     }
 
@@ -172,6 +179,12 @@ impl Observer {
     #[must_use]
     pub fn progress(&self) -> Progress {
         self.0.progress.clone()
+    }
+
+    /// What its sinks show over HTTP.
+    #[must_use]
+    pub fn views(&self) -> Views {
+        self.0.views.clone()
     }
 
     /// What is promised for each source and sink; none until it is said.

@@ -119,6 +119,7 @@ impl Config {
             paths,
             store,
             progress,
+            ..
         } = context;
         let (paths, progress) = (paths.clone(), progress.clone());
         match self {

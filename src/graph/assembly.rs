@@ -33,7 +33,7 @@ use super::{Input, Pipeline};
 use crate::edge::{EdgeWatch, Tasks};
 use crate::event::{Event, PathSet};
 use crate::failure::Failure;
-use crate::layer::{Consumers, Gate, LetterBox, Redact};
+use crate::layer::{Consumers, Gate, LetterBox, Redact, Simulated};
 use crate::observe::Observer;
 use crate::seal::Keyring;
 use crate::stage::{Phase, Stage};
@@ -49,6 +49,8 @@ pub(super) struct Surroundings {
     pub store: Store,
     pub tasks: Tasks,
     pub roots: Roots,
+    /// The simulated platform, where the pipeline has one.
+    pub simulator: Option<Simulated>,
     /// Told when a source meets something that ends the run.
     pub alarm: Arc<Alarm>,
 }

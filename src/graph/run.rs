@@ -132,6 +132,7 @@ async fn drive(
         store,
         tasks: tasks.clone(),
         roots: roots.clone(),
+        simulator: None,
         alarm: alarm.clone(),
     };
     let mut assembly = Assembly::new(with, &pipeline);

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::{DeadLetter, LetterBox, Outputs, StackPolicy, Transformed, split_node, stack};
 use crate::event::{Path, PathSet};
 use crate::failure::Failure;
-use crate::observe::{NodeMeter, Progress};
+use crate::observe::{NodeMeter, Progress, Views};
 use crate::stage::{OpenSource, Phase, Sink, Split, Stage, Transform};
 use crate::state::{Store, Table};
 
@@ -103,6 +103,21 @@ pub struct SourceContext {
     pub store: Store,
     /// What the progress bar shows.
     pub progress: Progress,
+    /// Its counters, beyond what the engine counts: gaps, drift, figures of its own.
+    pub meter: NodeMeter,
+    /// The simulated platform of this run, where the pipeline has one and the source wants it.
+    pub simulator: Option<Simulated>,
+}
+
+/// Where the simulated platform of a run is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Simulated {
+    /// Such as `http://127.0.0.1:40123`: all hosts of the platform in one.
+    pub url: String,
+    /// Credentials that it takes.
+    pub client_id: String,
+    /// And their secret, which is none.
+    pub client_secret: String,
 }
 
 /// The unnamed output of a transform.
@@ -198,6 +213,10 @@ pub struct SinkContext {
     pub letters: LetterBox,
     /// Its counters.
     pub meter: NodeMeter,
+    /// Its state, for sinks that are views.
+    pub table: Table,
+    /// Where views are published, to be served over HTTP.
+    pub views: Views,
 }
 
 impl SinkContext {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::reading::{NodeReading, Reading, difference};
-use super::{NodeKind, RunState, table};
+use super::{Gap, NodeKind, RunState, table};
 
 /// What became of every event of a run, as `run --summary FILE` writes it and the API answers it.
 ///
@@ -39,6 +39,15 @@ pub struct NodeLedger {
     /// The figures.
     #[serde(flatten)]
     pub counts: Counts,
+    /// What was not as its description says, by what.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub drift: BTreeMap<String, u64>,
+    /// Figures of this kind of component alone, as they stand.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<String, u64>,
+    /// Times in which a source without replay was not connected: the last 1,024 of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub genesys_gap: Vec<Gap>,
 }
 
 /// The two sides of the equation, and some figures beside it.
@@ -204,6 +213,9 @@ impl Ledger {
             kind: node.kind,
             component: node.component.clone(),
             counts: Counts::of(node),
+            drift: node.drift.clone(),
+            figures: node.figures.clone(),
+            genesys_gap: node.gaps.last.iter().cloned().collect(),
         });
         Self {
             pipeline: reading.pipeline.clone(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::NodeKind;
 use super::alert::{Alert, Alerts};
 use super::breaker::{BreakerMeter, BreakerState, Breakers};
+use super::gap::{Gap, Gaps};
 use super::histogram::Histogram;
 use super::reading::{BufferReading, NodeReading};
 use super::tally::Tally;
@@ -48,6 +49,9 @@ struct Counters {
     dropped: Tally,
     dead_lettered: Tally,
     labels: Tally,
+    drift: Tally,
+    figures: Tally,
+    gaps: Gaps,
     latency: Histogram,
     buffer: Mutex<Option<BufferReading>>,
     breakers: Arc<Breakers>,
@@ -86,6 +90,9 @@ impl NodeMeter {
             dropped: Tally::default(),
             dead_lettered: Tally::default(),
             labels: Tally::default(),
+            drift: Tally::default(),
+            figures: Tally::default(),
+            gaps: Gaps::default(),
             latency: Histogram::default(),
             buffer: Mutex::default(),
             breakers: Arc::new(Breakers::new(Arc::clone(&name), Arc::clone(&alerts))),
@@ -205,6 +212,33 @@ impl NodeMeter {
         self.0.labels.add(name, n);
     }
 
+    /// `n` times something of the other side's was not as its description says (a value that is not
+    /// in its list, a field that it does not have). `what` is fixed in code, such as `call_state`.
+    pub fn drift(&self, what: &'static str, n: u64) {
+        self.0.drift.add(what, n);
+    }
+
+    /// A figure of this kind of component alone, which stands where it is set: `channels`, `topics`.
+    pub fn figure(&self, name: &'static str, value: u64) {
+        self.0.figures.set(name, value);
+    }
+
+    /// This source was deaf for a while.
+    pub fn gap(&self, gap: Gap) {
+        self.0.gaps.add(gap);
+    }
+
+    /// Raises or clears an alert about this node; as [`Observer::alert`](super::Observer::alert).
+    pub fn alert(&self, name: &'static str, message: impl Into<String>, active: bool) {
+        let (node, message) = (Some(self.0.name.to_string()), message.into());
+        self.0.alerts.set(Alert {
+            name,
+            node,
+            message,
+            active,
+        });
+    }
+
     /// A call waited this long for the rate limit.
     pub fn rate_limited(&self, waited: Duration) {
         add(
@@ -266,6 +300,9 @@ impl NodeMeter {
             dropped: c.dropped.read(),
             dead_lettered: c.dead_lettered.read(),
             labels: c.labels.read(),
+            drift: c.drift.read(),
+            figures: c.figures.read(),
+            gaps: c.gaps.read(),
             latency: c.latency.read(),
             buffer: *c.buffer.lock().unwrap_or_else(PoisonError::into_inner),
             breaker: c.breakers.worst(),

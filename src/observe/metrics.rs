@@ -52,7 +52,7 @@ const fn gauge(
     }
 }
 
-const PER_NODE: [PerNode; 18] = [
+const PER_NODE: [PerNode; 20] = [
     counter(
         "trunkline_events_received_total",
         "Events that came into the node, those sent again included.",
@@ -111,6 +111,16 @@ const PER_NODE: [PerNode; 18] = [
         "Time that calls waited for the rate limit.",
         |n| Some(n.rate_limited_seconds),
     ),
+    counter(
+        "trunkline_genesys_gaps_total",
+        "Times in which the source was not connected, and could not hear what was said.",
+        |n| (n.gaps.count > 0).then_some(n.gaps.count).and_then(whole),
+    ),
+    counter(
+        "trunkline_genesys_gap_seconds_total",
+        "How long the source was not connected, in seconds.",
+        |n| (n.gaps.count > 0).then_some(n.gaps.seconds),
+    ),
     gauge(
         "trunkline_buffer_events",
         "Events in the node's buffer.",
@@ -143,7 +153,7 @@ const PER_NODE: [PerNode; 18] = [
     ),
 ];
 
-const PER_REASON: [PerReason; 3] = [
+const PER_REASON: [PerReason; 5] = [
     PerReason {
         name: "trunkline_events_dropped_total",
         help: "Events that a rule of the node ended, by reason.",
@@ -161,6 +171,18 @@ const PER_REASON: [PerReason; 3] = [
         help: "Events that went on with a label, by label.",
         label: "label",
         figures: |n| &n.labels,
+    },
+    PerReason {
+        name: "trunkline_drift_total",
+        help: "What was not as the other side describes it, by what.",
+        label: "what",
+        figures: |n| &n.drift,
+    },
+    PerReason {
+        name: "trunkline_figure",
+        help: "Figures of this kind of component alone, as they stand.",
+        label: "figure",
+        figures: |n| &n.figures,
     },
 ];
 
@@ -228,7 +250,13 @@ pub fn render(observers: &[Observer]) -> String {
         }
     }
     for metric in &PER_REASON {
-        page.family(metric.name, "counter", metric.help);
+        // Only figures that stand as they are set can fall.
+        let kind = if metric.name.ends_with("_total") {
+            "counter"
+        } else {
+            "gauge"
+        };
+        page.family(metric.name, kind, metric.help);
         for (reading, node) in nodes() {
             for (reason, n) in (metric.figures)(node) {
                 let [pipeline, name, component] = labels(reading, node);

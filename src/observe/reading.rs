@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::alert::Alert;
 use super::breaker::BreakerState;
+use super::gap::Told;
 use super::histogram::HistogramReading;
 use super::{NodeKind, RunState};
 
@@ -35,6 +36,9 @@ pub(super) struct NodeReading {
     pub(super) dropped: BTreeMap<String, u64>,
     pub(super) dead_lettered: BTreeMap<String, u64>,
     pub(super) labels: BTreeMap<String, u64>,
+    pub(super) drift: BTreeMap<String, u64>,
+    pub(super) figures: BTreeMap<String, u64>,
+    pub(super) gaps: Told,
     pub(super) latency: HistogramReading,
     pub(super) buffer: Option<BufferReading>,
     pub(super) breaker: Option<BreakerState>,

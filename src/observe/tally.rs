@@ -36,6 +36,16 @@ impl Tally {
         }
     }
 
+    /// Sets what stands for the reason.
+    pub(super) fn set(&self, reason: &'static str, n: u64) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, count)) = counts.iter_mut().find(|(known, _)| **known == *reason) {
+            *count = n;
+        } else if counts.len() < MAX_REASONS {
+            counts.push((reason.into(), n));
+        }
+    }
+
     pub(super) fn read(&self) -> BTreeMap<String, u64> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts

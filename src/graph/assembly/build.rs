@@ -90,6 +90,8 @@ impl Assembly {
                 policy: node.policy,
                 letters: own,
                 meter: meter.clone(),
+                table: self.with.store.table(&name),
+                views: self.with.observer.views(),
             };
             let built = node.part.build(context).await;
             let stack = built.map_err(|failure| failure.at(&name))?;
@@ -137,6 +139,8 @@ impl Assembly {
             policy: sink.policy,
             letters: letters.clone(),
             meter: meter.clone(),
+            table: self.with.store.table(&name),
+            views: self.with.observer.views(),
         };
         let opened = sink.part.build(context).await;
         let stack = opened.map_err(|failure| failure.at(&name))?;

@@ -78,6 +78,8 @@ impl Assembly {
             paths: self.paths.clone(),
             store: self.with.store.clone(),
             progress: self.with.observer.progress(),
+            meter: self.meter(&name),
+            simulator: self.with.simulator.clone(),
         });
         let root = Root {
             print: plan.source_print(&name),

@@ -5,7 +5,7 @@ use super::*;
 use crate::event::Origin;
 use crate::failure::{Cause, Kind};
 use crate::letters::{LetterFile, Tally};
-use crate::observe::Observer;
+use crate::observe::{NodeKind, Observer};
 use crate::state::Store;
 
 fn line(n: u64, node: &str) -> String {
@@ -56,6 +56,8 @@ impl Case {
             paths: Arc::default(),
             store: Store::memory(),
             progress: observer.progress(),
+            meter: observer.node("n.replay", NodeKind::Source, "replay"),
+            simulator: None,
         });
         open().await.unwrap()
     }

@@ -1,0 +1,81 @@
+//! The HTTP client, and the TLS configuration that everything which connects shares.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::failure::Failure;
+
+/// How long a connection may take to stand.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long a connection that nobody uses is kept.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// TLS as everything here speaks it: rustls with ring, the authorities that the machine trusts, and
+/// Mozilla's list beside them, since a container often has none. Reads the machine's list each time:
+/// to be called when something is opened, and kept.
+pub fn tls() -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        // ring has suites for every version that rustls knows.
+        .unwrap_or_else(|_| unreachable!("ring speaks TLS 1.2 and 1.3"));
+    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// A client for one system: connections are pooled by whoever holds it, redirects are not followed
+/// (a redirect would take credentials elsewhere), and `timeout` bounds a whole request.
+///
+/// # Errors
+/// `Fatal` (`http_client`), when the machine has no randomness for TLS.
+pub fn client(timeout: Duration) -> Result<reqwest::Client, Failure> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(ClientConfig::clone(&tls()))
+        .connect_timeout(CONNECT)
+        .pool_idle_timeout(IDLE)
+        .timeout(timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("trunkline/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(|error| Failure::fatal("http_client", format!("no HTTP client: {}", told(error))))
+}
+
+/// An error of the HTTP client in words, without its URL: that may hold a token.
+pub fn told(error: reqwest::Error) -> String {
+    use std::error::Error;
+    let error = error.without_url();
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text.push_str(": ");
+            text.push_str(&inner_text);
+        }
+        source = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_names_its_cause_and_not_the_url() {
+        let client = client(Duration::from_secs(5)).unwrap();
+        // Nobody listens on port 1.
+        let url = "http://127.0.0.1:1/api?access_token=hush";
+        let error = client.get(url).send().await.unwrap_err();
+        let text = told(error);
+        assert!(
+            !text.contains("hush") && !text.contains("127.0.0.1"),
+            "{text}"
+        );
+        assert!(text.contains("refused"), "{text}");
+    }
+}
