@@ -76,6 +76,10 @@ pub const CODES: &[(&str, &str)] = &[
         "no-dead-letter",
         "what is refused has nowhere to go (a warning)",
     ),
+    (
+        "not-durable",
+        "a source that cannot deliver again has no buffer on disk behind it (a warning)",
+    ),
     ("out-of-range", "a number is outside what the field takes"),
     (
         "plain-secret",

@@ -182,4 +182,15 @@ impl DiskPolicy {
     pub const LEAST_BYTES: u64 = 1 << 20;
     /// Longest `sync_wait`.
     pub const LONGEST_SYNC_WAIT: Duration = Duration::from_secs(1);
+
+    /// With the defaults, in this folder.
+    pub fn at(path: PathBuf) -> Self {
+        Self {
+            path,
+            max_bytes: Self::MAX_BYTES,
+            sync_wait: Duration::ZERO,
+            compress: true,
+            spill: false,
+        }
+    }
 }

@@ -47,6 +47,11 @@ pub(super) struct Buffer {
     pub says_in_flight: bool,
 }
 
+/// Where the buffer of a node lies that names no folder.
+pub(super) fn folder(home: &FilePath, node: &str) -> PathBuf {
+    home.join("buffers").join(node)
+}
+
 /// `buffer:` of a node.
 pub(super) fn edge(
     fields: &mut Fields<'_>,
@@ -163,9 +168,7 @@ fn disk(f: &mut Fields<'_>, around: &Around<'_>) -> Option<DiskPolicy> {
     let named = f.has("path");
     let path = match named {
         true => f.optional::<PathBuf>("path"),
-        false => around
-            .home
-            .map(|home| home.join("buffers").join(around.node)),
+        false => around.home.map(|home| folder(home, around.node)),
     };
     if path.is_none() && !named {
         let span = f.span();

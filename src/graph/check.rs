@@ -17,8 +17,8 @@ use super::{
 };
 use crate::config::Loaded;
 use crate::diagnostic::{Report, Span, nearest};
-use crate::edge::EdgePolicy;
-use crate::layer::{Redact, SinkPart, StackPolicy, TransformPart};
+use crate::edge::{DiskPolicy, EdgePolicy};
+use crate::layer::{Redact, SinkPart, SourcePart, StackPolicy, TransformPart};
 use crate::mask::Redactor;
 use crate::setting::{Fields, Key, NAME_LENGTH, Node, Setting, is_name, read_name, wrong_type};
 use crate::{sink, source, transform};
@@ -102,6 +102,8 @@ struct Checking {
     folders: HashMap<PathBuf, String>,
     /// Files that settings name.
     files: Vec<PathBuf>,
+    /// Sources whose readers have a buffer on disk unless they say otherwise.
+    durable: HashSet<String>,
     /// Nodes whose buffers say how many batches are under way.
     says_in_flight: HashSet<String>,
 }
@@ -238,6 +240,9 @@ impl Checking {
             let part = source::Config::check(kind, fields);
             let reconnect = common::reconnect(fields);
             let dead_letter = self.dead_letter(&what, fields);
+            if part.as_ref().is_some_and(|part| part.wants_durable()) {
+                self.durable.insert(key.name.clone());
+            }
             if !fields.has("dead_letter") {
                 self.bare.get_or_insert(key.span);
             }
@@ -262,6 +267,8 @@ impl Checking {
         let read = read_node(&what, node, kinds, report, |kind, fields| {
             fields.required_node("inputs");
             let buffer = self.buffer(&key.name, fields, EdgePolicy::default());
+            let buffer = buffer
+                .or_else(|| self.by_itself(&key.name, &inputs, fields, EdgePolicy::default()));
             let dead_letter = self.dead_letter(&what, fields);
             let part = transform::Config::check(kind, fields, &self.base);
             // Its outputs are known only when it is right; until then it counts as having all.
@@ -301,7 +308,9 @@ impl Checking {
                 ..EdgePolicy::default()
             };
             let buffer = self.buffer(&key.name, fields, default.clone());
-            let buffer = buffer.unwrap_or(default);
+            let buffer = buffer
+                .or_else(|| self.by_itself(&key.name, &inputs, fields, default.clone()))
+                .unwrap_or(default);
             if let Some(partition) = &buffer.partition
                 && !fields.has("concurrency")
             {
@@ -349,6 +358,36 @@ impl Checking {
             }
         }
         Some(policy)
+    }
+
+    /// The buffer on disk of a node that says nothing of one and reads a source that cannot deliver
+    /// again.
+    fn by_itself(
+        &mut self,
+        node: &str,
+        inputs: &[Input],
+        fields: &mut Fields<'_>,
+        default: EdgePolicy,
+    ) -> Option<EdgePolicy> {
+        let source = inputs.iter().find(|it| self.durable.contains(&it.node));
+        let source = source.filter(|_| !fields.has("buffer"))?;
+        let Some(home) = &self.home else {
+            let message = format!(
+                "`{}` cannot deliver its events again, and no buffer on disk keeps them",
+                source.node
+            );
+            fields.warning("not-durable", fields.span(), message).hint(
+                "give the pipeline `state: { type: embedded, path: state }`, or this node \
+                 `buffer: { type: disk, path: … }`; `buffer: { type: memory }` says that it is meant so",
+            );
+            return None;
+        };
+        let disk = DiskPolicy::at(buffer::folder(home, node));
+        self.folders.insert(disk.path.clone(), node.to_owned());
+        Some(EdgePolicy {
+            disk: Some(disk),
+            ..default
+        })
     }
 
     /// `dead_letter:` of a node or of the pipeline.

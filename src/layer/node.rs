@@ -22,6 +22,15 @@ pub trait SourcePart: Send {
     fn paths(&mut self, _: VisitPaths<'_>) {}
     /// Whether what was not answered comes again after a crash of the process.
     fn replays(&self) -> Replays;
+    /// Whether whoever reads it has a buffer on disk where the file says nothing of one: nobody can be
+    /// asked for its events again, and they are worth the fsync.
+    fn wants_durable(&self) -> bool {
+        false
+    }
+    /// Whether it reads the simulated platform of the run.
+    fn wants_simulator(&self) -> bool {
+        false
+    }
     /// How to open its connection; does not connect yet.
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource;
 }
@@ -60,6 +69,11 @@ pub trait TransformPart: Send {
     /// they were handed over, so that the end of the input finds all of them there.
     fn holds(&self) -> bool {
         false
+    }
+    /// Fetches what it needs before it is built: from another system, if it must be. Called once, also
+    /// where there are several lanes.
+    fn prepare(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(futures::future::ready(Ok(())))
     }
     /// Builds the node in front of its outputs; behind a partitioned edge once for each lane.
     ///

@@ -172,7 +172,7 @@ impl Assembly {
             name,
             inputs,
             buffer,
-            part,
+            mut part,
             dead_letter,
             ..
         } = node;
@@ -180,6 +180,7 @@ impl Assembly {
         if plan.keeps(&name) {
             return Ok(());
         }
+        part.prepare().await.map_err(|failure| failure.at(&name))?;
         let meter = self.meter(&name);
         let phase = Arc::new(watch::channel(Phase::Running).0);
         let lanes = plan.lanes(&name);
