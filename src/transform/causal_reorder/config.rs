@@ -1,5 +1,7 @@
 //! The settings of `causal_reorder`, and what contradicts what.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::event::Path;
@@ -30,6 +32,8 @@ pub struct Config {
     pub idle: Duration,
     /// Events without a key go on as they are instead of being rejected. Default false.
     pub pass_without_key: bool,
+    /// Counters that another system remembers, by the text of their keys. Read before the start.
+    pub seeds: Arc<HashMap<String, u64>>,
 }
 
 /// How to know what comes before what.
@@ -115,6 +119,7 @@ impl Config {
             max_conversations: max_conversations?,
             idle,
             pass_without_key: pass_without_key?,
+            seeds: Arc::default(),
         })
     }
 

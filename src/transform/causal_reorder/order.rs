@@ -27,6 +27,7 @@ use super::config::{By, Config};
 use super::conversation::Conversation;
 use super::conversations::Conversations;
 use super::flight::{Flight, Ticket};
+use super::hash::Keys;
 use super::held::{Held, HeldEvents, NONE};
 use super::reading::{Facts, UNRANKED};
 use super::rules::Rules;
@@ -109,6 +110,7 @@ impl Order {
             most,
             config.max_conversations,
         )?;
+        load::seed(&config.seeds, &Keys::new(table.seed()), &mut conversations);
         let ranked = matches!(&config.by, By::Lifecycle(lifecycle) if lifecycle.path.is_some());
         Ok(Self {
             rules: Rules::new(config),

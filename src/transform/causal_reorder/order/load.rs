@@ -1,7 +1,10 @@
 //! What an earlier run left.
 
+use std::collections::HashMap;
+
 use super::super::conversation::Conversation;
 use super::super::conversations::Conversations;
+use super::super::hash::Keys;
 use crate::failure::Failure;
 use crate::layer::Lane;
 use crate::state::Table;
@@ -46,5 +49,21 @@ pub(super) fn load(
             "the state of a causal_reorder is damaged or of a newer version",
         )),
         false => Ok(()),
+    }
+}
+
+/// Counters that another system remembers, by the text of their keys: each conversation goes on from
+/// whichever is further. All of them, whatever the lane: which one they belong to is not known here.
+pub(super) fn seed(counters: &HashMap<String, u64>, keys: &Keys, into: &mut Conversations) {
+    for (key, counter) in counters {
+        let key = keys.conversation(key);
+        let slot = into.find(key, u64::MAX);
+        let conversation = into.at(slot);
+        if conversation.counter < *counter {
+            conversation.counter = *counter;
+            conversation.inherited = true;
+            // It has begun, whatever is remembered of it here.
+            conversation.opened = true;
+        }
     }
 }

@@ -139,6 +139,26 @@ async fn idle_conversations_are_forgotten_also_by_the_store() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn counters_that_another_system_remembers_go_on_where_they_are_further() {
+    let store = Store::memory_durable();
+    let mut config = lifecycle();
+    let mut bench = Bench::over(&config, &store);
+    is_ok(
+        bench
+            .send(&[state("a", 1, "initiated"), state("b", 1, "initiated")])
+            .await,
+    )
+    .await;
+    commit(&store).await;
+    config.seeds = std::sync::Arc::new([("a".into(), 7), ("b".into(), 1), ("c".into(), 3)].into());
+    let mut bench = Bench::over(&config, &store);
+    // `c` has begun, so nothing waits for its beginning.
+    let bodies = ["a", "b", "c", "d"].map(|id| state(id, 2, "connected"));
+    drop(bench.send(&bodies).await);
+    assert_eq!(bench.went(), "0#8 1#2 2#4");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_damaged_state_stops_the_start() {
     let store = Store::memory_durable();
     let put = crate::state::Op::Put {
