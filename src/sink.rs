@@ -2,8 +2,11 @@
 
 pub mod blackhole;
 pub mod file;
+pub mod influxdb;
 pub mod stdout;
 pub mod warehouse;
+
+use std::num::NonZeroUsize;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -14,7 +17,7 @@ use crate::setting::Fields;
 use crate::stage::Stage;
 
 /// The catalogue: every type of sink, by its name in a pipeline file.
-pub const KINDS: &[&str] = &["blackhole", "file", "stdout", "warehouse"];
+pub const KINDS: &[&str] = &["blackhole", "file", "influxdb", "stdout", "warehouse"];
 
 /// A sink as a pipeline file says it.
 pub enum Config {
@@ -22,6 +25,8 @@ pub enum Config {
     Blackhole(blackhole::Config),
     /// Lines in a file.
     File(file::Config),
+    /// Points in an InfluxDB.
+    Influxdb(Box<influxdb::Config>),
     /// Lines on standard output.
     Stdout(stdout::Config),
     /// Tables, by UPSERT.
@@ -34,6 +39,9 @@ impl Config {
         match kind {
             "blackhole" => blackhole::Config::check(fields).map(Self::Blackhole),
             "file" => file::Config::check(fields).map(Self::File),
+            "influxdb" => influxdb::Config::check(fields)
+                .map(Box::new)
+                .map(Self::Influxdb),
             "stdout" => stdout::Config::check(fields).map(Self::Stdout),
             "warehouse" => warehouse::Config::check(fields)
                 .map(Box::new)
@@ -47,12 +55,13 @@ impl SinkPart for Config {
     fn rests(&self) -> Option<Resting> {
         match self {
             Self::File(config) => Some(Resting::File(config.path.clone())),
-            Self::Blackhole(_) | Self::Stdout(_) | Self::Warehouse(_) => None,
+            Self::Blackhole(_) | Self::Influxdb(_) | Self::Stdout(_) | Self::Warehouse(_) => None,
         }
     }
 
     fn paths(&mut self, visit: VisitPaths<'_>) {
         match self {
+            Self::Influxdb(config) => config.paths(visit),
             Self::Warehouse(config) => config.paths(visit),
             Self::Blackhole(_) | Self::File(_) | Self::Stdout(_) => {}
         }
@@ -62,6 +71,10 @@ impl SinkPart for Config {
         match self {
             Self::Blackhole(_) => Kept::Nothing,
             Self::File(config) => config.kept(),
+            Self::Influxdb(_) => Kept::Lasting {
+                idempotent: Some("a point is written by its series and time"),
+                limit: Some("as long as the bucket keeps them"),
+            },
             Self::Stdout(_) => Kept::Lasting {
                 idempotent: None,
                 limit: Some("as far as the pipe: what its reader loses is not known here"),
@@ -73,12 +86,25 @@ impl SinkPart for Config {
         }
     }
 
+    fn calls(&self) -> NonZeroUsize {
+        match self {
+            Self::Influxdb(_) => influxdb::CALLS,
+            Self::Blackhole(_) | Self::File(_) | Self::Stdout(_) | Self::Warehouse(_) => {
+                NonZeroUsize::MIN
+            }
+        }
+    }
+
     fn build(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Stage, Failure>> {
         async move {
             Ok(match *self {
                 Self::Blackhole(_) => context.stack(blackhole::Blackhole),
                 Self::File(config) => {
                     let sink = file::open(&config, &context.node).await?;
+                    context.stack(sink)
+                }
+                Self::Influxdb(config) => {
+                    let sink = config.open(&context.policy, context.meter.clone())?;
                     context.stack(sink)
                 }
                 Self::Stdout(_) => {
