@@ -67,12 +67,11 @@ mod record;
 mod refusal;
 mod snapshot;
 mod spelling;
-#[cfg(test)]
-mod tests;
+
 
 use std::sync::Arc;
 
-use crate::event::{Batch, Event, Kind, Path};
+use crate::event::{Batch, Event, Path};
 use crate::failure::Failure;
 use crate::observe::NodeMeter;
 use crate::setting::{Fields, choice};
@@ -287,9 +286,14 @@ impl Config {
         }
     }
 
-    fn detail(&self, event: &Event, told: &Told<'_>, drift: &mut Drift) -> Result<Outcome, Refusal> {
+    fn detail(
+        &self,
+        event: &Event,
+        told: &Told<'_>,
+        drift: &mut Drift,
+    ) -> Result<Outcome, Refusal> {
         let detail = Detail::read(told, drift)?;
-        let mut records = Records::new(event.length() as usize, self.include);
+        let mut records = Records::new(event.length() as usize, self.include, 2);
         if let Some(connected) = detail.connected.filter(|_| self.infer) {
             records.detail(&detail, told.family, Some(connected))?;
         }
@@ -321,9 +325,9 @@ impl Config {
         let mut timed: Vec<_> = facts.iter().map(|fact| (time(fact), fact)).collect();
         // As it happened. What is of the same time stays as the snapshot has it.
         timed.sort_by_key(|(time, _)| *time);
-        let mut records = Records::new(event.length() as usize, self.include);
+        let mut records = Records::new(event.length() as usize, self.include, timed.len());
         for (time, fact) in timed {
-            records.fact(&conversation, fact, (told.family, media), time, drift)?;
+            records.fact(&conversation, fact, (told.family, media), time)?;
         }
         finish(event, records)
     }

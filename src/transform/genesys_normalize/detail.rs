@@ -31,7 +31,11 @@ const KINDS: &[(&str, Says, Option<&str>)] = &[
     ("acw", Says::State("acw"), Some("agent")),
     ("attributes", Says::Nothing, None),
     ("contact", Says::Nothing, None),
-    ("customer.end", Says::State("disconnected"), Some("customer")),
+    (
+        "customer.end",
+        Says::State("disconnected"),
+        Some("customer"),
+    ),
     ("customer.start", Says::State("connected"), Some("customer")),
     ("flow.end", Says::State("disconnected"), None),
     ("flow.outcome", Says::Nothing, None),
@@ -39,8 +43,16 @@ const KINDS: &[(&str, Says, Option<&str>)] = &[
     ("outbound", Says::Nothing, None),
     ("user.end", Says::State("disconnected"), None),
     ("user.start", Says::Asked, None),
-    ("voicemail.end", Says::State("disconnected"), Some("voicemail")),
-    ("voicemail.start", Says::State("connected"), Some("voicemail")),
+    (
+        "voicemail.end",
+        Says::State("disconnected"),
+        Some("voicemail"),
+    ),
+    (
+        "voicemail.start",
+        Says::State("connected"),
+        Some("voicemail"),
+    ),
     ("wrapup", Says::State("wrapup"), Some("agent")),
 ];
 
@@ -170,7 +182,11 @@ impl<'a> Detail<'a> {
     fn inferred_role(&self) -> Option<&'static str> {
         if self.kind.starts_with("user.") {
             // On the platform, too, an agent is a user in front of a queue.
-            return Some(if self.queue.is_some() { "agent" } else { "user" });
+            return Some(if self.queue.is_some() {
+                "agent"
+            } else {
+                "user"
+            });
         }
         if !self.kind.starts_with("flow.") {
             return None;

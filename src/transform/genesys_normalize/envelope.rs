@@ -68,7 +68,9 @@ impl<'a> Frame<'a> {
         }
         // A conversation as a reply of the REST API has it, out of a file.
         match event.get(&paths.participants).map(|list| list.kind()) {
-            Some(Kind::Array) => Self::told(Cow::Borrowed(REREAD), Some(event.body()), [None, None]),
+            Some(Kind::Array) => {
+                Self::told(Cow::Borrowed(REREAD), Some(event.body()), [None, None])
+            }
             _ => Self::Other,
         }
     }

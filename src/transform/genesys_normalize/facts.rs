@@ -98,7 +98,13 @@ impl<'c, 'a> Telling<'c, 'a> {
         facts.push(Fact { near, ..told });
     }
 
-    fn fact(&self, state: Cow<'a, str>, own: Option<i64>, held: bool, inferred: bool) -> Fact<'c, 'a> {
+    fn fact(
+        &self,
+        state: Cow<'a, str>,
+        own: Option<i64>,
+        held: bool,
+        inferred: bool,
+    ) -> Fact<'c, 'a> {
         Fact {
             party: self.party,
             leg: self.leg,

@@ -1,15 +1,12 @@
 //! Writing participant events: their bodies lie one after the other in one text.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use super::detail::Detail;
-use super::drift::Drift;
 use super::facts::Fact;
 use super::identity::Identity;
 use super::refusal::Refusal;
 use super::snapshot::{Addresses, Conversation};
-use super::spelling::{DIRECTIONS, DISCONNECTS};
 use super::{Include, Media};
 use crate::clock::format_timestamp;
 use crate::event::{Value, write_json_str};
@@ -18,6 +15,9 @@ use crate::event::{Value, write_json_str};
 /// included is repeated in each participant event.
 const GROWTH: usize = 16;
 const SPARE: usize = 1 << 20;
+
+/// About what a body takes with identifiers as the platform has them, in bytes.
+const USUAL: usize = 480;
 
 /// The bodies that one event becomes.
 pub(super) struct Records {
@@ -28,11 +28,11 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// For an event of this length in bytes.
-    pub(super) fn new(length: usize, include: Include) -> Self {
+    /// For so many bodies out of an event of this length in bytes.
+    pub(super) fn new(length: usize, include: Include, bodies: usize) -> Self {
         Self {
-            text: Vec::with_capacity(1024),
-            places: Vec::new(),
+            text: Vec::with_capacity(bodies * USUAL),
+            places: Vec::with_capacity(bodies),
             limit: length * GROWTH + SPARE,
             include,
         }
@@ -51,26 +51,23 @@ impl Records {
         fact: &Fact<'_, '_>,
         topic: (&str, Media<'_>),
         time: i64,
-        drift: &mut Drift,
     ) -> Result<(), Refusal> {
         let (start, party, leg) = (self.text.len(), fact.party, fact.leg);
         let identity = fact.identity(&conversation.id);
-        self.head(&identity, "state", fact.own.unwrap_or(time));
+        self.head(&identity, None, fact.own.unwrap_or(time));
         self.member("interactionId", &conversation.id);
         self.member("participantId", &party.id);
         self.member("state", &fact.state);
         self.some("role", &party.role);
         self.some("mediaType", &leg.media);
-        let direction = leg.direction.and_then(|value| value.as_str());
-        self.some("direction", &direction.map(|text| DIRECTIONS.read(text, drift)));
+        self.some("direction", &leg.direction);
         self.copy("queueId", party.queue);
         self.copy("userId", party.user);
         let id = leg.id.and_then(|id| id.as_plain());
         self.some("sessionId", &id);
         self.flag("held", fact.held);
         if fact.state == "disconnected" {
-            let text = leg.disconnect.and_then(|value| value.as_str());
-            self.some("disconnectType", &text.map(|text| DISCONNECTS.read(text, drift)));
+            self.some("disconnectType", &leg.disconnect);
         }
         self.some("recordingState", &conversation.recording);
         if conversation.secure_pause {
@@ -94,8 +91,8 @@ impl Records {
             Some(time) => (Some("connected"), time),
             None => (detail.state, detail.time),
         };
-        let of = if state.is_some() { "state" } else { &detail.kind };
-        self.head(&identity, of, time);
+        let kind = Some(&*detail.kind).filter(|_| state.is_none());
+        self.head(&identity, kind, time);
         self.member("interactionId", &detail.conversation);
         self.some("participantId", &detail.participant);
         self.some("state", &state.map(Cow::Borrowed));
@@ -116,13 +113,14 @@ impl Records {
         self.tail(inferred.is_some(), (topic, Some(&detail.kind)), start)
     }
 
-    fn head(&mut self, identity: &Identity, of: &str, time: i64) {
+    /// Begins a body: about a state, or something else of this kind.
+    fn head(&mut self, identity: &Identity, kind: Option<&str>, time: i64) {
         self.raw(b"{\"eventId\":\"");
         self.raw(&identity.digits());
         self.raw(b"\",\"eventType\":");
-        match of {
-            "state" => self.raw(b"\"participant.state\""),
-            of => write_json_str(&format!("participant.{of}"), &mut self.text),
+        match kind {
+            None => self.raw(b"\"participant.state\""),
+            Some(kind) => write_json_str(&format!("participant.{kind}"), &mut self.text),
         }
         self.raw(b",\"timestamp\":\"");
         let time = format_timestamp(time.saturating_mul(1000));
@@ -140,21 +138,12 @@ impl Records {
         if inferred {
             self.flag("inferred", true);
         }
-        self.key("topic");
-        let at = self.text.len();
-        write_json_str(topic, &mut self.text);
-        if let Some(rest) = rest {
-            // As if both had been written as one string.
-            self.text.pop();
-            self.text.push(b'.');
-            let quote = self.text.len();
-            write_json_str(rest, &mut self.text);
-            self.text.remove(quote);
+        match rest {
+            None => self.member("topic", topic),
+            Some(rest) => self.member("topic", &format!("{topic}.{rest}")),
         }
-        debug_assert!(at < self.text.len());
         self.raw(b"}}");
-        let place: Range<usize> = start..self.text.len();
-        self.places.push((place.start, place.end));
+        self.places.push((start, self.text.len()));
         match self.text.len() > self.limit {
             true => Err(Refusal::TOO_LARGE),
             false => Ok(()),

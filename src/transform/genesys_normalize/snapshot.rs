@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::drift::{self, Drift};
 use super::refusal::{Refusal, time_of};
-use super::spelling::{MEDIA, PURPOSES, RECORDINGS};
+use super::spelling::{DIRECTIONS, DISCONNECTS, MEDIA, PURPOSES, RECORDINGS, Words};
 use crate::event::{Kind, Value};
 
 /// Most communications of one conversation, participants without any counted too.
@@ -71,8 +71,8 @@ pub(super) struct Leg<'a> {
     /// The first of its medium, which is what the flattened shape tells.
     pub is_first: bool,
     pub state: Option<Value<'a>>,
-    pub direction: Option<Value<'a>>,
-    pub disconnect: Option<Value<'a>>,
+    pub direction: Option<Cow<'a, str>>,
+    pub disconnect: Option<Cow<'a, str>>,
     pub held: bool,
     pub opened: Option<i64>,
     pub connected: Option<i64>,
@@ -105,8 +105,7 @@ impl<'a> Conversation<'a> {
                 "id" => conversation.id = value.as_plain().unwrap_or_default(),
                 "participants" => participants = Some(value),
                 "recordingState" => {
-                    let text = value.as_str();
-                    conversation.recording = text.map(|text| RECORDINGS.read(text, drift));
+                    conversation.recording = word(value, &RECORDINGS, drift);
                 }
                 "securePause" => conversation.secure_pause = value.as_bool() == Some(true),
                 "utilizationLabelId" => conversation.utilization = text_value(value),
@@ -142,10 +141,7 @@ impl<'a> Party<'a> {
         for (name, value) in value.members() {
             match &*name {
                 "id" => party.id = value.as_plain().unwrap_or_default(),
-                "purpose" => {
-                    let text = value.as_str();
-                    party.role = text.map(|text| PURPOSES.read(text, drift));
-                }
+                "purpose" => party.role = word(value, &PURPOSES, drift),
                 "userId" => party.user = text_value(value),
                 "queueId" => party.queue = text_value(value),
                 "user" => party.user = party.user.or_else(|| id_in(value)),
@@ -161,7 +157,7 @@ impl<'a> Party<'a> {
                     let list = LISTS.iter().find(|list| **list == name);
                     lists.extend(list.map(|list| (*list, value)));
                 }
-                name => party.own.take(name, value)?,
+                name => party.own.take(name, value, drift)?,
             }
         }
         drift.fields(value, drift::PARTICIPANT);
@@ -196,7 +192,7 @@ impl<'a> Party<'a> {
                 ..Leg::default()
             };
             for (name, value) in value.members() {
-                leg.take(&name, value)?;
+                leg.take(&name, value, drift)?;
             }
             drift.fields(value, drift::COMMUNICATION);
             self.legs.push(leg);
@@ -207,7 +203,7 @@ impl<'a> Party<'a> {
 
 impl<'a> Leg<'a> {
     /// Takes a member of a communication, or of a participant that is its own communication.
-    fn take(&mut self, name: &str, value: Value<'a>) -> Result<(), Refusal> {
+    fn take(&mut self, name: &str, value: Value<'a>, drift: &mut Drift) -> Result<(), Refusal> {
         let place = match name {
             "connectedTime" => &mut self.connected,
             "startHoldTime" => &mut self.on_hold,
@@ -228,11 +224,11 @@ impl<'a> Leg<'a> {
                 return Ok(());
             }
             "direction" => {
-                self.direction = text_value(value);
+                self.direction = word(value, &DIRECTIONS, drift);
                 return Ok(());
             }
             "disconnectType" => {
-                self.disconnect = text_value(value);
+                self.disconnect = word(value, &DISCONNECTS, drift);
                 return Ok(());
             }
             "held" => {
@@ -249,6 +245,11 @@ impl<'a> Leg<'a> {
 /// A string that says something.
 fn text_value(value: Value<'_>) -> Option<Value<'_>> {
     Some(value).filter(|it| it.as_str().is_some_and(|text| !text.is_empty()))
+}
+
+fn word<'a>(value: Value<'a>, words: &Words, drift: &mut Drift) -> Option<Cow<'a, str>> {
+    let text = value.as_str().filter(|text| !text.is_empty())?;
+    Some(words.read(text, drift))
 }
 
 fn id_in(value: Value<'_>) -> Option<Value<'_>> {

@@ -191,26 +191,47 @@ mod tests {
             (
                 &DISCONNECTS,
                 "transfer.noanswer",
-                &["transfer.noanswer", "NO_ANSWER_TRANSFER", "noAnswerTransfer"][..],
+                &[
+                    "transfer.noanswer",
+                    "NO_ANSWER_TRANSFER",
+                    "noAnswerTransfer",
+                ][..],
             ),
             (
                 &DISCONNECTS,
                 "endpoint.dnd",
-                &["endpoint.dnd", "DND_ENDPOINT", "endpointDnd", "endpoint.donotdisturb"],
+                &[
+                    "endpoint.dnd",
+                    "DND_ENDPOINT",
+                    "endpointDnd",
+                    "endpoint.donotdisturb",
+                ],
             ),
             (
                 &DISCONNECTS,
                 "transfer.conference",
-                &["transfer.conference", "CONFERENCE_TRANSFER", "conferenceTransfer"],
+                &[
+                    "transfer.conference",
+                    "CONFERENCE_TRANSFER",
+                    "conferenceTransfer",
+                ],
             ),
             (
                 &DISCONNECTS,
                 "session.expired",
                 &["session.expired", "SESSION_EXPIRED", "sessionExpired"],
             ),
-            (&STATES, "disconnected", &["disconnected", "DISCONNECTED", "terminated"]),
+            (
+                &STATES,
+                "disconnected",
+                &["disconnected", "DISCONNECTED", "terminated"],
+            ),
             (&MEDIA, "call", &["call", "calls", "VOICE", "voice"]),
-            (&MEDIA, "cobrowse", &["COBROWSE", "cobrowsesessions", "cobrowse"]),
+            (
+                &MEDIA,
+                "cobrowse",
+                &["COBROWSE", "cobrowsesessions", "cobrowse"],
+            ),
             (
                 &MEDIA,
                 "internalmessage",
