@@ -176,6 +176,6 @@ fn reads_its_settings_and_tells_every_mistake() {
     let codes = codes.err().expect("mistakes");
     assert_eq!(
         codes,
-        ["wrong-type", "unknown-value", "wrong-type", "unknown-value"]
+        ["wrong-type", "unknown-value", "unknown-value", "wrong-type"]
     );
 }

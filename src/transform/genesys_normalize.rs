@@ -68,7 +68,6 @@ mod refusal;
 mod snapshot;
 mod spelling;
 
-
 use std::sync::Arc;
 
 use crate::event::{Batch, Event, Path};

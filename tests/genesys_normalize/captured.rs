@@ -33,7 +33,19 @@ fn a_conversation_as_the_rest_api_replies_it() {
             )
         })
         .collect();
-    assert_eq!(told, [""; 0]);
+    assert_eq!(
+        told,
+        [
+            "2025-04-10T13:31:49.683Z ivr connected",
+            "2025-04-10T13:31:49.722Z customer connected",
+            "2025-04-10T13:31:57.787Z ivr disconnected",
+            "2025-04-10T13:31:57.837Z acd connected",
+            "2025-04-10T13:32:02.464Z agent connected",
+            "2025-04-10T13:32:02.487Z acd disconnected",
+            "2025-04-10T13:32:40.942Z agent disconnected",
+            "2025-04-10T13:32:40.944Z customer disconnected",
+        ]
+    );
     assert_eq!(bench.drift(), BTreeMap::new());
 }
 

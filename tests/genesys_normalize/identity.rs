@@ -42,7 +42,7 @@ fn a_lost_snapshot_costs_only_what_has_no_time() {
     frames.remove(5);
     frames.remove(6);
     assert_eq!(ids(PLAIN, &frames), all);
-    assert_ne!(ids("infer: false", &frames[..5]), ids(PLAIN, &frames[..5]));
+    assert!(ids("infer: false", &frames).len() < all.len());
 }
 
 #[test]
@@ -88,7 +88,15 @@ fn identifiers_do_not_change_between_versions() {
     let told = Bench::new(PLAIN).made(&fixture("call-users.ndjson")[..2]);
     let detail = Bench::new(PLAIN).made(&fixture("details.ndjson")[..1]);
     let ids: Vec<_> = told.events.iter().chain(&detail.events).map(id).collect();
-    assert_eq!(ids, ["A", "B", "C", "D"]);
+    assert_eq!(
+        ids,
+        [
+            "8a9647ce521011c55387436b20cf4cb9",
+            "228a9725e5b2b8654c0d00540624b675",
+            "ce45baa52fe9d277a9ac8bf6303780c8",
+            "2fb66f88a6836a38e2f0870a72268829",
+        ]
+    );
 }
 
 #[test]

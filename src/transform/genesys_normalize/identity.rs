@@ -88,7 +88,7 @@ mod tests {
             it.time(Some(1_767_323_045_100));
             it.flag(false);
         });
-        assert_eq!(told, "FIXED");
+        assert_eq!(told, "781e8c87483e7b78c8477f4807e263d1");
     }
 
     #[test]
