@@ -71,10 +71,7 @@ impl SinkPart for Config {
         match self {
             Self::Blackhole(_) => Kept::Nothing,
             Self::File(config) => config.kept(),
-            Self::Influxdb(_) => Kept::Lasting {
-                idempotent: Some("a point is written by its series and time"),
-                limit: Some("as long as the bucket keeps them"),
-            },
+            Self::Influxdb(config) => config.kept(),
             Self::Stdout(_) => Kept::Lasting {
                 idempotent: None,
                 limit: Some("as far as the pipe: what its reader loses is not known here"),
@@ -104,7 +101,7 @@ impl SinkPart for Config {
                     context.stack(sink)
                 }
                 Self::Influxdb(config) => {
-                    let sink = config.open(&context.policy, context.meter.clone())?;
+                    let sink = config.open(&context.policy, context.meter.clone()).await?;
                     context.stack(sink)
                 }
                 Self::Stdout(_) => {
