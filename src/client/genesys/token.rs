@@ -21,6 +21,8 @@ const LIFE: Duration = Duration::from_secs(86_400);
 const LONGEST: Duration = Duration::from_secs(7 * 86_400);
 /// Until the renewal is tried again, after one in the background went wrong.
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
+/// A token of this age is newer than the word that it is revoked.
+const JUST_NOW: Duration = Duration::from_secs(2);
 /// Longest answer of the login host, in bytes.
 const ANSWER_BYTES: usize = 64 << 10;
 
@@ -60,6 +62,7 @@ struct State {
 
 struct Current {
     token: Token,
+    granted: Instant,
     renew_at: Instant,
     expires: Instant,
 }
@@ -101,6 +104,7 @@ impl Tokens {
         state.failed = None;
         state.current = Some(Current {
             token: token.clone(),
+            granted: now,
             renew_at: now + (life - early),
             expires: now + life,
         });
@@ -142,6 +146,14 @@ impl Client {
             }
         }
         self.ask_unless_failed_since(began).await
+    }
+
+    /// The platform said that the token is revoked: the next call asks for another. Several
+    /// channels say it at the same time, so a token that is only seconds old is kept.
+    pub fn revoked(&self) {
+        let mut state = self.0.tokens.state();
+        let old = |current: &mut Current| current.granted.elapsed() > JUST_NOW;
+        state.current.take_if(old);
     }
 
     async fn ask_unless_failed_since(&self, began: Instant) -> Result<Token, Failure> {
