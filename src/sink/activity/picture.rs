@@ -62,7 +62,6 @@ enum Shape {
 /// Sizes of letters. All letters of one size are equally wide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Size {
-    Small,
     Medium,
     Large,
 }
@@ -71,7 +70,6 @@ impl Size {
     /// Width and height of a letter.
     fn letter(self) -> (u32, u32) {
         match self {
-            Self::Small => (10, 20),
             Self::Medium => (14, 26),
             Self::Large => (27, 54),
         }
@@ -152,9 +150,9 @@ impl Picture {
         const BAR: u32 = 600;
         let (y, height) = (BOTTOM + 98, 30);
         let below = y + height + 8;
-        self.text((LEFT, y - 34), Size::Small, MUTED, "Events in a minute");
+        self.text((LEFT, y - 34), Size::Medium, MUTED, "Events in a minute");
         self.rectangle((LEFT, y), (40, height), EMPTY);
-        self.text((LEFT + 15, below), Size::Small, MUTED, "0");
+        self.text((LEFT + 13, below), Size::Medium, MUTED, "0");
         let from = LEFT + 64;
         for x in 0..BAR {
             let colour = scale.at(f64::from(x) / f64::from(BAR - 1));
@@ -164,8 +162,8 @@ impl Picture {
             let middle = from + (place * f64::from(BAR - 1)) as u32;
             let text = grouped(u64::from(count));
             self.rectangle((middle, y + height), (1, 6), MUTED);
-            let x = middle.saturating_sub(Size::Small.width(&text) / 2);
-            self.text((x, below), Size::Small, MUTED, &text);
+            let x = middle.saturating_sub(Size::Medium.width(&text) / 2);
+            self.text((x, below), Size::Medium, MUTED, &text);
         }
     }
 

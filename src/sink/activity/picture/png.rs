@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use embedded_graphics::mono_font::iso_8859_1::{FONT_7X13_BOLD, FONT_9X18_BOLD, FONT_10X20};
+use embedded_graphics::mono_font::iso_8859_1::{FONT_7X13_BOLD, FONT_9X18_BOLD};
 use embedded_graphics::mono_font::{MonoFont, MonoTextStyle};
 use embedded_graphics::pixelcolor::Rgb888;
 use embedded_graphics::prelude::{DrawTarget, Drawable, OriginDimensions, Pixel, Point, RgbColor};
@@ -18,7 +18,6 @@ impl Size {
     /// The font, and how many pixels each of its own becomes.
     fn font(self) -> (MonoFont<'static>, u32) {
         match self {
-            Self::Small => (FONT_10X20, 1),
             Self::Medium => (FONT_7X13_BOLD, 2),
             Self::Large => (FONT_9X18_BOLD, 3),
         }

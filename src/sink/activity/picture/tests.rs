@@ -55,10 +55,6 @@ fn every_cell_has_the_colour_of_its_count_in_both_forms() {
         svg.len(),
         png.len()
     );
-    if let Some(folder) = option_env!("TRUNKLINE_PICTURES") {
-        std::fs::write(format!("{folder}/heatmap.png"), &png).unwrap();
-        std::fs::write(format!("{folder}/heatmap.svg"), &svg).unwrap();
-    }
     let (pixels, scale) = (decode(&png), Scale::up_to(211));
     for (hour, minute) in (0..24).flat_map(|hour| (0..60).map(move |minute| (hour, minute))) {
         let count = grid.0[hour as usize][minute as usize];
