@@ -5,3 +5,4 @@
 //! kind ([`crate::failure::Failure`]); a message never holds a credential, nor a URL's query.
 
 pub mod http;
+pub mod influx;

@@ -208,14 +208,44 @@ impl Event {
     /// As [`Event::parse`].
     pub fn with_body(&self, json: String) -> Result<Self, BadJson> {
         let mut event = Self::parse(json, &self.chunk.paths, &self.chunk.provenance)?;
-        event.origin = self.origin;
-        event.position = self.position;
-        event.time = self.time;
-        event.counter = self.counter;
-        event.labels = self.labels;
-        event.priority = self.priority;
-        event.extra.clone_from(&self.extra);
+        event.take_metadata(self);
         Ok(event)
+    }
+
+    /// The events that this one becomes: their bodies lie at these places of one text, and each has
+    /// the same origin, position and metadata. One allocation for all of them.
+    ///
+    /// # Errors
+    /// As [`Event::parse`], and then none of them is made.
+    pub fn with_bodies(
+        &self,
+        text: String,
+        places: &[(usize, usize)],
+    ) -> Result<Vec<Self>, BadJson> {
+        let (paths, from) = (self.chunk.paths.clone(), self.chunk.provenance.clone());
+        let mut builder = ChunkBuilder::new(text, paths, from);
+        builder.reserve(places.len());
+        let mut placed = Vec::with_capacity(places.len());
+        for &(start, end) in places {
+            placed.push(builder.push(start, end)?);
+        }
+        let chunk = builder.finish();
+        let event = |at| {
+            let mut event = Self::placed(chunk.clone(), at, self.position);
+            event.take_metadata(self);
+            event
+        };
+        Ok(placed.into_iter().map(event).collect())
+    }
+
+    fn take_metadata(&mut self, of: &Self) {
+        self.origin = of.origin;
+        self.position = of.position;
+        self.time = of.time;
+        self.counter = of.counter;
+        self.labels = of.labels;
+        self.priority = of.priority;
+        self.extra.clone_from(&of.extra);
     }
 
     /// Where it comes from.

@@ -3,8 +3,11 @@
 pub mod activity;
 pub mod blackhole;
 pub mod file;
+pub mod influxdb;
 pub mod stdout;
 pub mod warehouse;
+
+use std::num::NonZeroUsize;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -16,6 +19,7 @@ use crate::stage::Stage;
 
 /// The catalogue: every type of sink, by its name in a pipeline file.
 pub const KINDS: &[&str] = &["activity", "blackhole", "file", "stdout", "warehouse"];
+pub const KINDS: &[&str] = &["blackhole", "file", "influxdb", "stdout", "warehouse"];
 
 /// A sink as a pipeline file says it.
 pub enum Config {
@@ -25,6 +29,8 @@ pub enum Config {
     Blackhole(blackhole::Config),
     /// Lines in a file.
     File(file::Config),
+    /// Points in an InfluxDB.
+    Influxdb(Box<influxdb::Config>),
     /// Lines on standard output.
     Stdout(stdout::Config),
     /// Tables, by UPSERT.
@@ -40,6 +46,9 @@ impl Config {
                 .map(Self::Activity),
             "blackhole" => blackhole::Config::check(fields).map(Self::Blackhole),
             "file" => file::Config::check(fields).map(Self::File),
+            "influxdb" => influxdb::Config::check(fields)
+                .map(Box::new)
+                .map(Self::Influxdb),
             "stdout" => stdout::Config::check(fields).map(Self::Stdout),
             "warehouse" => warehouse::Config::check(fields)
                 .map(Box::new)
@@ -54,12 +63,14 @@ impl SinkPart for Config {
         match self {
             Self::File(config) => Some(Resting::File(config.path.clone())),
             Self::Activity(_) | Self::Blackhole(_) | Self::Stdout(_) | Self::Warehouse(_) => None,
+            Self::Blackhole(_) | Self::Influxdb(_) | Self::Stdout(_) | Self::Warehouse(_) => None,
         }
     }
 
     fn paths(&mut self, visit: VisitPaths<'_>) {
         match self {
             Self::Activity(config) => config.paths(visit),
+            Self::Influxdb(config) => config.paths(visit),
             Self::Warehouse(config) => config.paths(visit),
             Self::Blackhole(_) | Self::File(_) | Self::Stdout(_) => {}
         }
@@ -70,6 +81,10 @@ impl SinkPart for Config {
             Self::Activity(config) => config.kept(),
             Self::Blackhole(_) => Kept::Nothing,
             Self::File(config) => config.kept(),
+            Self::Influxdb(_) => Kept::Lasting {
+                idempotent: Some("a point is written by its series and time"),
+                limit: Some("as long as the bucket keeps them"),
+            },
             Self::Stdout(_) => Kept::Lasting {
                 idempotent: None,
                 limit: Some("as far as the pipe: what its reader loses is not known here"),
@@ -78,6 +93,15 @@ impl SinkPart for Config {
                 idempotent: Some("rows are written by their keys"),
                 limit: None,
             },
+        }
+    }
+
+    fn calls(&self) -> NonZeroUsize {
+        match self {
+            Self::Influxdb(_) => influxdb::CALLS,
+            Self::Blackhole(_) | Self::File(_) | Self::Stdout(_) | Self::Warehouse(_) => {
+                NonZeroUsize::MIN
+            }
         }
     }
 
@@ -91,6 +115,10 @@ impl SinkPart for Config {
                 Self::Blackhole(_) => context.stack(blackhole::Blackhole),
                 Self::File(config) => {
                     let sink = file::open(&config, &context.node).await?;
+                    context.stack(sink)
+                }
+                Self::Influxdb(config) => {
+                    let sink = config.open(&context.policy, context.meter.clone())?;
                     context.stack(sink)
                 }
                 Self::Stdout(_) => {

@@ -3,6 +3,7 @@
 pub mod causal_reorder;
 pub mod dedup;
 pub mod filter;
+pub mod genesys_normalize;
 pub mod map;
 pub mod pii_mask;
 pub mod route;
@@ -20,6 +21,7 @@ pub const KINDS: &[&str] = &[
     "causal_reorder",
     "dedup",
     "filter",
+    "genesys_normalize",
     "map",
     "pii_mask",
     "route",
@@ -34,6 +36,8 @@ pub enum Config {
     Dedup(dedup::Config),
     /// Keeps what a condition holds for.
     Filter(filter::Config),
+    /// Makes participant events of what Genesys Cloud sends.
+    GenesysNormalize(genesys_normalize::Config),
     /// Makes records of another shape.
     Map(map::Config),
     /// Masks personal data.
@@ -54,6 +58,9 @@ impl Config {
         match kind {
             "causal_reorder" => causal_reorder::Config::check(fields).map(Self::CausalReorder),
             "filter" => filter::Config::check(fields).map(Self::Filter),
+            "genesys_normalize" => {
+                genesys_normalize::Config::check(fields).map(Self::GenesysNormalize)
+            }
             "map" => map::Config::check(fields).map(Self::Map),
             "route" => route::Config::check(fields).map(Self::Route),
             "dedup" => dedup::Config::check(fields).map(Self::Dedup),
@@ -81,6 +88,7 @@ impl TransformPart for Config {
             Self::CausalReorder(config) => config.paths(visit),
             Self::Dedup(config) => config.paths(visit),
             Self::Filter(config) => config.paths(visit),
+            Self::GenesysNormalize(config) => config.paths(visit),
             Self::Map(config) => config.paths(visit),
             Self::Route(config) => config.paths(visit),
             Self::PiiMask(config) => config.paths(visit),
@@ -102,6 +110,10 @@ impl TransformPart for Config {
                 context.layered(|inner| reorder.layer(inner))
             }
             Self::Filter(config) => context.plain(config.clone().open()),
+            Self::GenesysNormalize(config) => {
+                let normalize = config.clone().open(context.meter.clone());
+                context.plain(normalize)
+            }
             Self::Map(config) => context.plain(config.clone().open()),
             Self::Route(config) => {
                 let outputs = config.outputs();

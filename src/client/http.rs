@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::failure::Failure;
@@ -33,7 +34,16 @@ pub fn tls() -> Arc<ClientConfig> {
 /// # Errors
 /// `Fatal` (`http_client`), when the machine has no randomness for TLS.
 pub fn client(timeout: Duration) -> Result<reqwest::Client, Failure> {
+    client_with(timeout, HeaderMap::new())
+}
+
+/// The same, with headers that every request has.
+///
+/// # Errors
+/// As [`client`].
+pub fn client_with(timeout: Duration, headers: HeaderMap) -> Result<reqwest::Client, Failure> {
     reqwest::Client::builder()
+        .default_headers(headers)
         .tls_backend_preconfigured(ClientConfig::clone(&tls()))
         .connect_timeout(CONNECT)
         .pool_idle_timeout(IDLE)

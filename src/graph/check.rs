@@ -309,7 +309,7 @@ impl Checking {
                 ..EdgePolicy::default()
             };
             let buffer = self.buffer(&key.name, fields, default.clone());
-            let buffer = buffer
+            let mut buffer = buffer
                 .or_else(|| self.by_itself(&key.name, &inputs, fields, default.clone()))
                 .unwrap_or(default);
             if let Some(partition) = &buffer.partition
@@ -320,6 +320,12 @@ impl Checking {
             }
             let dead_letter = self.dead_letter(&what, fields);
             let part: Box<dyn SinkPart> = Box::new(sink::Config::check(kind, fields)?);
+            if buffer.partition.is_none() && !fields.has("concurrency") {
+                policy.concurrency = part.calls();
+                if !self.says_in_flight.contains(&key.name) {
+                    buffer.in_flight = policy.concurrency;
+                }
+            }
             Some(SinkNode {
                 name: key.name.as_str().into(),
                 component: kind,

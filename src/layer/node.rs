@@ -1,6 +1,7 @@
 //! What a component is given when it is built into a pipeline, and what the engine asks of it.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -99,6 +100,11 @@ pub trait SinkPart: Send {
     fn paths(&mut self, _: VisitPaths<'_>) {}
     /// What becomes of what it answered, as it is configured.
     fn kept(&self) -> Kept;
+    /// Writes at the same time where the file says nothing of `concurrency` and the sink has no
+    /// partitions; batches of such a sink may overtake each other.
+    fn calls(&self) -> NonZeroUsize {
+        NonZeroUsize::MIN
+    }
     /// Opens the sink and puts the stack around it.
     ///
     /// # Errors

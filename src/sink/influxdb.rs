@@ -1,0 +1,110 @@
+//! The sink `influxdb`: events as points, by the write API of InfluxDB 2, which 3 and VictoriaMetrics
+//! take too.
+//!
+//! **What a point is.** A series (a measurement with its tags) and a time make a point; who writes
+//! it again writes over it. So a repeat changes nothing, and the promise of this sink is "effectively
+//! once". It also means that two events of one participant with the same state at the same
+//! microsecond share a point: what the later one says stays, its counter among it. Set `requests: 1`
+//! and `concurrency: 1` where which of the two is later matters.
+//!
+//! **When points are written.** Answering is acknowledging, so a point that waits for others keeps
+//! its event unanswered, and whatever waits for that answer waits too. `gather` says how long that
+//! may be. For there to be others at all, this sink lets in many calls at the same time
+//! ([`CALLS`]) unless the file says `concurrency`; with `concurrency: 1` nothing ever waits.
+//!
+//! **What is not written.** Lines that the server refuses go to the dead letters alone, whatever
+//! stood beside them (`deliver`). A token, bucket or address that it does not take holds everything
+//! and raises the alert `influx_held`, since all of these can be mended while events wait.
+//!
+//! `line`: the line protocol. `lines`, `gather`: many lines as one request. `deliver`: its answer.
+
+mod config;
+mod deliver;
+mod gather;
+mod line;
+mod lines;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+pub use config::Config;
+
+use crate::client::influx::Client;
+use crate::event::{Batch, Origin};
+use crate::failure::{Cause, Failure, Kind};
+use crate::layer::StackPolicy;
+use crate::observe::NodeMeter;
+use crate::stage::Sink;
+use deliver::Deliver;
+use gather::Gather;
+use line::{Points, Refusal};
+use lines::Lines;
+
+/// Calls at the same time unless the file says `concurrency`. Many, since a source that hands over
+/// single events needs as many calls as a request is to have lines.
+pub const CALLS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+
+/// An open sink. Clones share the request that is being filled.
+#[derive(Clone)]
+pub struct Influx {
+    points: Arc<Points>,
+    gather: Gather<Deliver>,
+}
+
+impl Config {
+    /// Opens the sink. Does not connect: a server that is not there yet is one that is away.
+    ///
+    /// # Errors
+    /// `Fatal`, when the token cannot be sent, or the machine has no randomness for TLS.
+    pub fn open(self, policy: &StackPolicy, meter: NodeMeter) -> Result<Influx, Failure> {
+        // A write is clocked from its call to its answer. Waiting may take a third of that, and the
+        // requests have the rest.
+        let wait = policy.timeout / 3;
+        let client = Client::new(&self.server, policy.timeout - wait)?;
+        let mut batches = self.batches;
+        batches.flush_interval = batches.flush_interval.min(wait);
+        let most_calls = match &policy.per_key {
+            // Each key has its own.
+            Some(_) => usize::MAX,
+            None => policy.concurrency.get(),
+        };
+        let deliver = Deliver::new(client, self.points.precision, self.gzip, wait, meter);
+        Ok(Influx {
+            points: Arc::new(self.points),
+            gather: Gather::new(batches, most_calls, deliver),
+        })
+    }
+}
+
+impl Sink for Influx {
+    async fn write(&self, batch: Batch) -> Result<(), Failure> {
+        let (lines, refused) = encode(&self.points, &batch);
+        drop(batch);
+        let written = match lines.is_empty() {
+            true => Ok(()),
+            false => self.gather.write(lines).await,
+        };
+        Failure::join([refused, written])
+    }
+}
+
+/// The events' lines, and those that have none.
+fn encode(points: &Points, batch: &Batch) -> (Lines, Result<(), Failure>) {
+    let mut lines = Lines::with_room(batch.len());
+    // A short list: there are no more refusals than reasons.
+    let mut refused: Vec<(Refusal, Vec<Origin>)> = Vec::new();
+    for event in batch {
+        match points.write(event, &mut lines.text) {
+            Ok(()) => lines.end_line(event.origin),
+            Err(refusal) => match refused.iter_mut().find(|(known, _)| *known == refusal) {
+                Some((_, origins)) => origins.push(event.origin),
+                None => refused.push((refusal, vec![event.origin])),
+            },
+        }
+    }
+    let failures = refused.into_iter().filter_map(|(refusal, origins)| {
+        let cause = Cause::new(refusal.reason(), refusal.message());
+        Failure::only(Kind::Rejected, cause, origins)
+    });
+    (lines, Failure::join(failures.map(Err)))
+}
