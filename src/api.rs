@@ -1,10 +1,13 @@
-//! The HTTP interface of a process: metrics, health, and the ledgers of its pipelines.
+//! The HTTP interface of a process: metrics, health, the ledgers of its pipelines, and what their
+//! sinks show.
 //!
-//! Read-only and without authentication: it is meant for an address that only the operators reach.
-//! Answers hold figures and names, never data of events.
+//! Read-only. Without a token in its [`Access`] it is meant for an address that only the operators
+//! reach. Its own answers hold figures and names, never data of events; views may show ids.
 
+mod access;
 mod routes;
 mod server;
+mod views;
 
 use std::future::Future;
 use std::io;
@@ -14,6 +17,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::observe::Observer;
+
+pub use access::Access;
 
 /// Serves the interface at `address` (port 0 takes any free one) until `shutdown` completes, then
 /// finishes the requests under way, for at most ten seconds.
@@ -26,8 +31,11 @@ use crate::observe::Observer;
 /// | `GET /api/v1/pipelines` | name, state, alerts and totals of every pipeline |
 /// | `GET /api/v1/pipelines/{name}/ledger` | its [`Ledger`](crate::observe::Ledger) |
 ///
-/// Anything else answers 404 or 405 as `application/problem+json` (RFC 9457). Answers the address
-/// that was bound, and the task, which the caller must await before the process ends.
+/// | `GET /api/v1/{path}` | what the view of a sink answers there; `?pipeline=` and `?node=` choose one where several do |
+///
+/// HEAD is answered as GET, without the body. Anything else answers 404 or 405 as
+/// `application/problem+json` (RFC 9457); where several views answer, 409 with the choices. Answers
+/// the address that was bound, and the task, which the caller must await before the process ends.
 ///
 /// # Errors
 ///
@@ -35,6 +43,7 @@ use crate::observe::Observer;
 pub async fn serve<S>(
     address: SocketAddr,
     observers: Vec<Observer>,
+    access: Access,
     shutdown: S,
 ) -> io::Result<(SocketAddr, JoinHandle<()>)>
 where
@@ -49,6 +58,10 @@ where
     };
     let listener = TcpListener::bind(address).await.map_err(named)?;
     let bound = listener.local_addr().map_err(named)?;
-    let task = tokio::spawn(server::run(listener, routes::router(observers), shutdown));
+    let task = tokio::spawn(server::run(
+        listener,
+        routes::router(observers, access),
+        shutdown,
+    ));
     Ok((bound, task))
 }

@@ -10,6 +10,7 @@ pub mod check;
 mod common;
 pub mod draw;
 pub mod encryption;
+mod interface;
 pub mod outline;
 mod print;
 pub mod promise;
@@ -27,6 +28,7 @@ use crate::edge::EdgePolicy;
 use crate::layer::{Backoff, SinkPart, SourcePart, StackPolicy, TransformPart};
 use crate::seal::Keyring;
 
+pub use interface::Interface;
 pub use print::Print;
 pub use pump::PumpPolicy;
 
@@ -53,7 +55,7 @@ pub struct Pipeline {
     /// Keys for what rests on disk before the mask; `None`: it rests as it came.
     pub encryption: Option<Keyring>,
     /// Where metrics and health are served.
-    pub api: Option<std::net::SocketAddr>,
+    pub api: Option<Interface>,
 }
 
 /// Where a pipeline keeps its state.

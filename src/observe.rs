@@ -64,7 +64,7 @@ pub use progress::{Progress, ProgressSnapshot};
 pub use progress_bar::{Show, draw as draw_progress};
 pub use promise::{Guarantee, Promise, render as render_promises};
 
-pub use view::{View, ViewAnswer, Views};
+pub use view::{Query, View, ViewAnswer, Views};
 
 use alert::Alerts;
 use reading::{NodeReading, Reading};

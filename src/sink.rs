@@ -1,5 +1,6 @@
 //! Where events go.
 
+pub mod activity;
 pub mod blackhole;
 pub mod file;
 pub mod influxdb;
@@ -17,10 +18,13 @@ use crate::setting::Fields;
 use crate::stage::Stage;
 
 /// The catalogue: every type of sink, by its name in a pipeline file.
+pub const KINDS: &[&str] = &["activity", "blackhole", "file", "stdout", "warehouse"];
 pub const KINDS: &[&str] = &["blackhole", "file", "influxdb", "stdout", "warehouse"];
 
 /// A sink as a pipeline file says it.
 pub enum Config {
+    /// Shows which interactions are active, and a heatmap, over HTTP.
+    Activity(Box<activity::Config>),
     /// Takes everything and keeps nothing.
     Blackhole(blackhole::Config),
     /// Lines in a file.
@@ -37,6 +41,9 @@ impl Config {
     /// Reads the fields of a type of [`KINDS`]. Pure: reports every mistake, touches nothing.
     pub fn check(kind: &str, fields: &mut Fields<'_>) -> Option<Self> {
         match kind {
+            "activity" => activity::Config::check(fields)
+                .map(Box::new)
+                .map(Self::Activity),
             "blackhole" => blackhole::Config::check(fields).map(Self::Blackhole),
             "file" => file::Config::check(fields).map(Self::File),
             "influxdb" => influxdb::Config::check(fields)
@@ -55,12 +62,14 @@ impl SinkPart for Config {
     fn rests(&self) -> Option<Resting> {
         match self {
             Self::File(config) => Some(Resting::File(config.path.clone())),
+            Self::Activity(_) | Self::Blackhole(_) | Self::Stdout(_) | Self::Warehouse(_) => None,
             Self::Blackhole(_) | Self::Influxdb(_) | Self::Stdout(_) | Self::Warehouse(_) => None,
         }
     }
 
     fn paths(&mut self, visit: VisitPaths<'_>) {
         match self {
+            Self::Activity(config) => config.paths(visit),
             Self::Influxdb(config) => config.paths(visit),
             Self::Warehouse(config) => config.paths(visit),
             Self::Blackhole(_) | Self::File(_) | Self::Stdout(_) => {}
@@ -69,6 +78,7 @@ impl SinkPart for Config {
 
     fn kept(&self) -> Kept {
         match self {
+            Self::Activity(config) => config.kept(),
             Self::Blackhole(_) => Kept::Nothing,
             Self::File(config) => config.kept(),
             Self::Influxdb(config) => config.kept(),
@@ -95,6 +105,10 @@ impl SinkPart for Config {
     fn build(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Stage, Failure>> {
         async move {
             Ok(match *self {
+                Self::Activity(config) => {
+                    let sink = activity::open(*config, &context).await?;
+                    context.stack(sink)
+                }
                 Self::Blackhole(_) => context.stack(blackhole::Blackhole),
                 Self::File(config) => {
                     let sink = file::open(&config, &context.node).await?;

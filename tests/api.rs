@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower::{Service, ServiceExt};
-use trunkline::api;
+use trunkline::api::{self, Access};
 use trunkline::edge::{Edge, EdgePolicy, Tasks, WhenFull};
 use trunkline::event::{Batch, Event};
 use trunkline::observe::{Guarantee, NodeKind, NodeMeter, Observer, Promise, RunState};
@@ -25,9 +25,15 @@ struct Server {
 
 impl Server {
     async fn of(observers: &[Observer]) -> Self {
+        Self::with(observers, Access::open()).await
+    }
+
+    async fn with(observers: &[Observer], access: Access) -> Self {
         let (stop, stopped) = oneshot::channel();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (address, task) = api::serve(any, observers.to_vec(), stopped).await.unwrap();
+        let (address, task) = api::serve(any, observers.to_vec(), access, stopped)
+            .await
+            .unwrap();
         Self {
             address,
             task,
@@ -360,7 +366,13 @@ async fn a_stop_closes_idle_connections_and_the_port() {
 #[tokio::test]
 async fn an_address_that_is_taken_is_named() {
     let server = Server::of(&[]).await;
-    let taken = api::serve(server.address, Vec::new(), std::future::pending::<()>()).await;
+    let taken = api::serve(
+        server.address,
+        Vec::new(),
+        Access::open(),
+        std::future::pending::<()>(),
+    )
+    .await;
     let error = taken.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
     let text = error.to_string();

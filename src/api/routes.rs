@@ -12,6 +12,8 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
 
+use super::access::{self, Access};
+use super::views;
 use crate::observe::{
     Alert, Counts, METRICS_CONTENT_TYPE, Observer, Promise, RunState, render_metrics,
 };
@@ -21,23 +23,31 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// No path takes a body; this much is borne with.
 const MAX_BODY_BYTES: usize = 4 * 1024;
 
-type Observers = Arc<[Observer]>;
+pub(super) type Observers = Arc<[Observer]>;
 
-pub(super) fn router(observers: Vec<Observer>) -> Router {
+pub(super) fn router(observers: Vec<Observer>, access: Access) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .route("/api/v1/pipelines", get(pipelines))
         .route("/api/v1/pipelines/{name}/ledger", get(ledger))
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .route("/api/v1/{*path}", get(views::read).fallback(views::refuse))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, NOTHING))
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path is read with GET")
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, READ_ONLY)
         })
+        .layer(middleware::from_fn_with_state(
+            Arc::new(access),
+            access::check,
+        ))
         .layer(middleware::from_fn(guarded))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .with_state(observers.into())
 }
+
+pub(super) const NOTHING: &str = "there is nothing at this path";
+pub(super) const READ_ONLY: &str = "this path is read with GET";
 
 /// Puts the time limit around every request, and what every answer carries.
 async fn guarded(request: Request, next: Next) -> Response {
@@ -165,7 +175,7 @@ impl Summary {
 
 /// An error as RFC 9457 has it.
 #[derive(Serialize)]
-struct Problem {
+pub(super) struct Problem {
     r#type: &'static str,
     title: &'static str,
     status: u16,
@@ -173,7 +183,7 @@ struct Problem {
 }
 
 impl Problem {
-    fn new(status: StatusCode, detail: &'static str) -> Self {
+    pub fn new(status: StatusCode, detail: &'static str) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
         Self {
             r#type: "about:blank",

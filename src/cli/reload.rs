@@ -11,9 +11,9 @@ use tokio::time::MissedTickBehavior;
 
 use super::show;
 use crate::failure::Failure;
-use crate::graph::Pipeline;
 use crate::graph::promise::promises;
 use crate::graph::run::{Changes, Reload};
+use crate::graph::{Interface, Pipeline};
 use crate::observe::{Alert, Observer};
 
 /// How often watched files are looked at.
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A pipeline that runs, and the file that it came from.
 pub(super) struct Watched {
     pub file: PathBuf,
-    pub api: Option<std::net::SocketAddr>,
+    pub api: Option<Interface>,
     pub observer: Observer,
     pub reloads: mpsc::Sender<Reload>,
     /// Where problems of the file are shown.

@@ -16,7 +16,7 @@ use crate::api;
 use crate::failure::Failure;
 use crate::graph::promise::promises;
 use crate::graph::run::{open_store, run_reloading};
-use crate::graph::{Pipeline, StateSetting};
+use crate::graph::{Interface, Pipeline, StateSetting};
 use crate::observe::{Ledger, Observer, Screen, Show, draw_progress, init_log, render_promises};
 
 pub(super) fn run(arguments: RunArguments, colour: Colour) -> ExitCode {
@@ -152,7 +152,7 @@ async fn drive(
         let (reloads, reloading) = mpsc::channel(1);
         let watched = Watched {
             file: file.clone(),
-            api: pipeline.api,
+            api: pipeline.api.clone(),
             observer: observer.clone(),
             reloads,
             colour,
@@ -229,22 +229,54 @@ async fn begin(
         signals.recv().await;
         std::process::exit(130);
     });
-    let mut addresses: Vec<_> = pipelines
-        .iter()
-        .filter_map(|pipeline| pipeline.api)
-        .collect();
-    addresses.sort();
-    addresses.dedup();
     let mut apis = Vec::new();
-    for address in addresses {
-        let served = api::serve(address, observers.to_vec(), std::future::pending::<()>()).await;
+    for interface in interfaces(pipelines)? {
+        let address = interface.address;
+        let (shown, access) = (shown(interface, pipelines, observers), access(interface));
+        let served = api::serve(address, shown, access, std::future::pending::<()>()).await;
         let (address, handle) = served.map_err(|error| {
             Failure::fatal("api", format!("cannot serve the API on {address}: {error}"))
         })?;
-        tracing::info!("metrics and health on http://{address}");
+        tracing::info!("metrics, health and views on http://{address}");
         apis.push(handle);
     }
     Ok(Apis(apis))
+}
+
+/// The interfaces that pipelines name, each address once.
+fn interfaces(pipelines: &[Pipeline]) -> Result<Vec<&Interface>, Failure> {
+    let mut found: Vec<&Interface> = Vec::new();
+    for interface in pipelines.iter().filter_map(|it| it.api.as_ref()) {
+        match found.iter().find(|it| it.address == interface.address) {
+            None => found.push(interface),
+            Some(known) if *known == interface => {}
+            Some(_) => {
+                let address = interface.address;
+                let message = format!("two pipelines say different things about `api` {address}");
+                return Err(Failure::fatal("api", message));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The pipelines that are shown there: all but those that another token protects.
+fn shown(at: &Interface, pipelines: &[Pipeline], observers: &[Observer]) -> Vec<Observer> {
+    let open = |pipeline: &Pipeline| {
+        let token = pipeline.api.as_ref().and_then(|api| api.token.as_ref());
+        token.is_none() || token == at.token.as_ref()
+    };
+    let all = pipelines.iter().zip(observers);
+    let shown = all.filter(|(pipeline, _)| open(pipeline));
+    shown.map(|(_, observer)| observer.clone()).collect()
+}
+
+fn access(interface: &Interface) -> api::Access {
+    let access = api::Access::open().allow_origins(&interface.cors);
+    match &interface.token {
+        Some(token) => access.with_token(token.expose(), interface.protect_metrics),
+        None => access,
+    }
 }
 
 /// SIGINT and SIGTERM.

@@ -287,6 +287,7 @@ impl Assembly {
         for name in gone.cloned().collect::<Vec<_>>() {
             if let Some(live) = self.lives.remove(&name) {
                 live.gates.iter().for_each(Gate::shut);
+                self.with.observer.views().withdraw(&name);
             }
         }
         let (mut opening, mut starting) = (Vec::new(), Vec::new());

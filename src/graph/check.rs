@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::buffer::{self, Around};
-use super::common::{self, Address};
+use super::common;
 use super::encryption;
+use super::interface;
 use super::outline::{Doubts, Kind, Outline, Shape};
 use super::print::{Print, print};
 use super::{
@@ -71,7 +72,7 @@ struct Settings {
     name: String,
     state: StateSetting,
     encryption: Option<crate::seal::Keyring>,
-    api: Option<std::net::SocketAddr>,
+    api: Option<interface::Interface>,
     delivery: super::PumpPolicy,
     grace: Duration,
     dead_letter: Option<DeadLetterNode>,
@@ -128,7 +129,7 @@ impl Checking {
             _ => None,
         };
         let encryption = encryption::read(&mut fields);
-        let api = fields.section("api", "api", |f| f.required::<Address>("address"));
+        let api = interface::read(&mut fields);
         let delivery = common::delivery(&mut fields);
         let grace = fields.or("grace", Duration::from_secs(30));
         let dead_letter = self.dead_letter("the pipeline", &mut fields);
@@ -142,7 +143,7 @@ impl Checking {
             name: name.unwrap_or_default(),
             state,
             encryption,
-            api: api.map(|address| address.0),
+            api,
             delivery,
             grace,
             dead_letter,

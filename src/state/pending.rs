@@ -69,6 +69,12 @@ impl Pending {
         waiting.soon.push(noted);
     }
 
+    pub fn note_all_soon(&self, mut noted: Vec<Noted>) {
+        let mut waiting = self.lock();
+        waiting.count += noted.len();
+        waiting.soon.append(&mut noted);
+    }
+
     pub fn release(&self, delivery: u64) {
         let mut waiting = self.lock();
         if let Some(noted) = waiting.by_delivery.remove(&delivery) {

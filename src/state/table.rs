@@ -163,6 +163,12 @@ impl Table {
         self.store.0.shared.pending.note_soon(self.noted(op));
     }
 
+    /// Several such changes that belong together: all go with one commit, in this order.
+    pub fn note_all_soon(&self, ops: Vec<Op>) {
+        let all = ops.into_iter().map(|op| self.noted(op));
+        self.store.0.shared.pending.note_all_soon(all.collect());
+    }
+
     fn noted(&self, op: Op) -> Noted {
         let (node, expiry) = (self.node.clone(), self.expiry);
         Noted { node, op, expiry }

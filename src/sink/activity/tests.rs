@@ -1,0 +1,535 @@
+//! The sink with its view, over stores that are opened again.
+
+mod orders;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use serde_json::Value;
+
+use super::config::tests::defaults;
+use super::*;
+use crate::event::Event;
+use crate::layer::{LetterBox, Redact, StackPolicy};
+use crate::observe::{NodeKind, Observer, Query, ViewAnswer};
+use crate::state::Store;
+
+/// 20 November 2026, 12:00 UTC, a Friday.
+pub(super) const NOON: i64 = 1_795_176_000;
+
+struct Plain;
+
+impl Redact for Plain {
+    fn event(&self, _: &mut Event) {}
+
+    fn text(&self, text: &str) -> String {
+        text.to_owned()
+    }
+}
+
+/// A sink that runs over a store, with a clock that is set by hand.
+struct Bed {
+    sink: Activity,
+    observer: Observer,
+    clock: Arc<AtomicI64>,
+    store: Store,
+}
+
+impl Bed {
+    async fn new(config: Config, store: &Store) -> Self {
+        Self::with(
+            config,
+            store,
+            &Observer::new("p"),
+            Arc::new(AtomicI64::new(NOON)),
+        )
+        .await
+    }
+
+    async fn with(config: Config, store: &Store, seen: &Observer, clock: Arc<AtomicI64>) -> Self {
+        let (observer, ticking) = (seen.clone(), clock.clone());
+        let now = move || Timestamp::from_second(ticking.load(Ordering::SeqCst)).unwrap();
+        let context = SinkContext {
+            node: "wall".into(),
+            policy: StackPolicy::default(),
+            letters: LetterBox::new(None, Arc::new(Plain), "wall", None),
+            meter: observer.node("wall", NodeKind::Sink, "activity"),
+            table: store.table("wall"),
+            views: observer.views(),
+        };
+        let sink = open_at(config, &context, Arc::new(now)).await.unwrap();
+        Self {
+            sink,
+            observer,
+            clock,
+            store: store.clone(),
+        }
+    }
+
+    /// The same pipeline at its next start.
+    async fn again(self, config: Config, store: &Store) -> Self {
+        let clock = self.clock.clone();
+        Self::with(config, store, &Observer::new("p"), clock).await
+    }
+
+    fn pass(&self, seconds: i64) {
+        self.clock.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    async fn ask(&self, path: &str, query: &[(&str, &str)]) -> ViewAnswer {
+        let query: Vec<(String, String)> = query
+            .iter()
+            .map(|(a, b)| ((*a).into(), (*b).into()))
+            .collect();
+        let (_, view) = self.observer.views().all().remove(0);
+        let query: &Query = &query;
+        view.answer(path, query).unwrap().await
+    }
+
+    async fn state(&self) -> Value {
+        serde_json::from_slice(&self.ask("state", &[]).await.body).unwrap()
+    }
+
+    async fn active(&self) -> u64 {
+        self.state().await["activeInteractions"].as_u64().unwrap()
+    }
+
+    async fn total(&self) -> u64 {
+        let answer = self.ask("heatmap", &[]).await;
+        let heatmap: Value = serde_json::from_slice(&answer.body).unwrap();
+        heatmap["total"].as_u64().unwrap()
+    }
+
+    fn figure(&self, name: &str) -> u64 {
+        self.observer.ledger().node("wall").unwrap().figures[name]
+    }
+}
+
+/// An event of delivery `delivery`; `at` in seconds since noon.
+fn event(delivery: u64, interaction: &str, participant: &str, state: &str, at: i64) -> Event {
+    let time = Timestamp::from_second(NOON + at).unwrap();
+    let json = format!(
+        r#"{{"eventId":"{interaction}/{participant}/{state}/{at}","timestamp":"{time}","data":
+        {{"interactionId":"{interaction}","participantId":"{participant}","state":"{state}"}}}}"#
+    );
+    let mut event = Event::parse(json, &Default::default(), &Default::default()).unwrap();
+    event.origin = Origin::new(delivery, 0);
+    event
+}
+
+fn batch(events: Vec<Event>) -> Batch {
+    events.into()
+}
+
+async fn commit(store: &Store, deliveries: &[u64]) {
+    store.commit(deliveries.to_vec(), Vec::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_answer_has_the_shape_that_was_agreed() {
+    let bed = Bed::new(defaults(), &Store::memory()).await;
+    let calls = vec![
+        event(1, "a", "agent", "connected", 61),
+        event(1, "a", "agent", "connected", 61),
+        event(1, "b", "agent", "in-progress", 120),
+        event(1, "c", "agent", "disconnected", 120),
+    ];
+    bed.sink.write(batch(calls)).await.unwrap();
+    let answer = bed.ask("state", &[]).await;
+    assert_eq!(
+        (answer.status, answer.content_type),
+        (200, "application/json")
+    );
+    let text = String::from_utf8(answer.body).unwrap();
+    let from = r#"{"activeInteractions":2,"heatmap":{"data":[["#;
+    assert!(text.starts_with(from), "{text}");
+    assert!(
+        text.ends_with(r#"]]},"lastUpdated":"2026-11-20T12:00:00.000Z"}"#),
+        "{text}"
+    );
+    let state: Value = serde_json::from_str(&text).unwrap();
+    let rows = state["heatmap"]["data"].as_array().unwrap();
+    assert_eq!(rows.len(), 24);
+    assert!(rows.iter().all(|row| row.as_array().unwrap().len() == 60));
+    assert_eq!((&rows[12][1], &rows[12][2]), (&1.into(), &2.into()));
+    // What was kept of the answer goes when anything changes, and with the day.
+    bed.sink
+        .write(batch(vec![event(2, "a", "agent", "disconnected", 180)]))
+        .await
+        .unwrap();
+    assert_eq!(bed.active().await, 1);
+    bed.pass(86_400);
+    assert_eq!(bed.state().await["heatmap"]["data"][12][1], 0);
+}
+
+#[tokio::test]
+async fn one_interaction_is_shown_with_its_participants() {
+    let bed = Bed::new(defaults(), &Store::memory()).await;
+    let events = vec![
+        event(1, "a", "customer", "connected", 0),
+        event(1, "a", "agent", "alerting", 5),
+    ];
+    bed.sink.write(batch(events)).await.unwrap();
+    let answer = bed.ask("interactions/a", &[]).await;
+    let known: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(
+        (&known["active"], &known["events"]),
+        (&true.into(), &2.into())
+    );
+    let agent = &known["participants"][0];
+    assert_eq!(
+        (&agent["participantId"], &agent["state"]),
+        (&"agent".into(), &"alerting".into())
+    );
+    assert_eq!(
+        (&agent["open"], &agent["time"]),
+        (&false.into(), &"2026-11-20T12:00:05.000Z".into())
+    );
+    assert_eq!(known["firstEvent"], "2026-11-20T12:00:00.000Z");
+    let missing = bed.ask("interactions/b", &[]).await;
+    assert_eq!(
+        (missing.status, missing.content_type),
+        (404, "application/problem+json")
+    );
+    let (_, view) = bed.observer.views().all().remove(0);
+    assert!(view.clone().answer("interactions/", &[]).is_none());
+    assert!(view.answer("nothing", &[]).is_none());
+}
+
+#[tokio::test]
+async fn a_heatmap_of_any_day_and_zone_and_the_parameter_that_is_wrong() {
+    let mut config = defaults();
+    config.timezone = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
+    let bed = Bed::new(config, &Store::memory()).await;
+    bed.sink
+        .write(batch(vec![event(1, "a", "p", "connected", 0)]))
+        .await
+        .unwrap();
+    let json = async |query: &[(&str, &str)]| -> Value {
+        let answer = bed.ask("heatmap", query).await;
+        assert_eq!(answer.status, 200);
+        serde_json::from_slice(&answer.body).unwrap()
+    };
+    let own = json(&[]).await;
+    assert_eq!(
+        (&own["date"], &own["timezone"]),
+        (&"2026-11-20".into(), &"Europe/Berlin".into())
+    );
+    assert_eq!(
+        (&own["data"][13][0], &own["busiest"]["hour"]),
+        (&1.into(), &13.into())
+    );
+    let tokyo = json(&[("tz", "Asia/Tokyo"), ("date", "2026-11-20"), ("_", "1")]).await;
+    assert_eq!(tokyo["data"][21][0], 1);
+    let before = json(&[("date", "2026-11-19")]).await;
+    assert_eq!(
+        (&before["total"], &before["busiest"]),
+        (&0.into(), &Value::Null)
+    );
+    for (name, value) in [
+        ("date", "yesterday"),
+        ("date", "2026-02-30"),
+        ("date", "1969-12-31"),
+        ("date", "20261120"),
+        ("tz", "Mars/Base"),
+        ("tz", "../etc/passwd"),
+        ("format", "gif"),
+        ("datum", "2026-11-20"),
+    ] {
+        let answer = bed.ask("heatmap", &[(name, value)]).await;
+        let problem: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(
+            (answer.status, &problem["parameter"]),
+            (400, &name.into()),
+            "{value}"
+        );
+    }
+    assert!(bed.ask("heatmap", &[("date", "9999-12-31")]).await.status < 500);
+    let png = bed.ask("heatmap", &[("format", "png")]).await;
+    assert_eq!(
+        (png.content_type, &png.body[1..4]),
+        ("image/png", &b"PNG"[..])
+    );
+    let svg = bed.ask("heatmap", &[("format", "svg")]).await;
+    assert_eq!(svg.content_type, "image/svg+xml");
+    assert!(
+        String::from_utf8(svg.body)
+            .unwrap()
+            .contains("Friday, 20 November 2026")
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_counted_is_named_with_its_reason_and_the_rest_is_counted() {
+    let bed = Bed::new(defaults(), &Store::memory()).await;
+    let mut events = vec![event(1, "a", "p", "connected", 0)];
+    for (index, json) in [
+        r#"{"timestamp":"2026-11-20T12:00:00Z"}"#,
+        r#"{"timestamp":"noon","data":{"interactionId":"a"}}"#,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut event =
+            Event::parse(json.into(), &Default::default(), &Default::default()).unwrap();
+        event.origin = Origin::new(1, index + 1);
+        events.push(event);
+    }
+    let failure = bed.sink.write(batch(events)).await.unwrap_err();
+    let reasons: Vec<_> = failure
+        .losses()
+        .iter()
+        .map(|loss| loss.cause.reason)
+        .collect();
+    assert_eq!(reasons, ["missing_interaction_id", "bad_timestamp"]);
+    assert_eq!(failure.kind(), Kind::Rejected);
+    assert_eq!(bed.active().await, 1);
+}
+
+#[tokio::test]
+async fn everything_is_there_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..2 {
+        let open = || match round {
+            0 => Store::memory_durable(),
+            _ => Store::open(folder.path(), None).unwrap(),
+        };
+        let mut store = open();
+        let bed = Bed::new(defaults(), &store).await;
+        let calls = |delivery, from: i64| {
+            (from..from + 30).map(move |n| {
+                let state = if n % 3 == 0 {
+                    "disconnected"
+                } else {
+                    "connected"
+                };
+                event(delivery, &format!("c{n}"), "p", state, n * 60)
+            })
+        };
+        bed.sink.write(batch(calls(1, 0).collect())).await.unwrap();
+        bed.pass(5);
+        bed.sink.write(batch(calls(2, 30).collect())).await.unwrap();
+        commit(&store, &[1, 2]).await;
+        let before = (
+            bed.ask("state", &[]).await,
+            bed.ask("interactions/c7", &[]).await,
+        );
+        let mut bed = bed;
+        if round == 1 {
+            let clock = bed.clock.clone();
+            drop((bed, store));
+            store = open();
+            bed = Bed::with(defaults(), &store, &Observer::new("p"), clock).await;
+        } else {
+            bed = bed.again(defaults(), &store).await;
+        }
+        let after = (
+            bed.ask("state", &[]).await,
+            bed.ask("interactions/c7", &[]).await,
+        );
+        assert_eq!(before, after);
+        assert_eq!((bed.active().await, bed.total().await), (40, 60));
+        // A repeat is a repeat after a restart too.
+        bed.sink.write(batch(calls(3, 0).collect())).await.unwrap();
+        assert_eq!((bed.active().await, bed.total().await), (40, 60));
+        assert_eq!(bed.store.pending(), 0, "and writes nothing");
+    }
+}
+
+#[tokio::test]
+async fn whatever_a_crash_leaves_of_two_deliveries_nothing_counts_twice() {
+    let first = || {
+        batch(vec![
+            event(1, "a", "p", "connected", 0),
+            event(1, "b", "p", "held", 0),
+        ])
+    };
+    let second = || batch(vec![event(2, "a", "q", "connected", 1)]);
+    for committed in [&[][..], &[1], &[2], &[2, 1]] {
+        let store = Store::memory_durable();
+        let bed = Bed::new(defaults(), &store).await;
+        bed.sink.write(first()).await.unwrap();
+        bed.sink.write(second()).await.unwrap();
+        commit(&store, committed).await;
+        let bed = bed.again(defaults(), &store).await;
+        // What was not settled comes again; what was settled may come again too.
+        bed.sink.write(first()).await.unwrap();
+        bed.sink.write(second()).await.unwrap();
+        assert_eq!(
+            (bed.active().await, bed.total().await),
+            (1, 3),
+            "{committed:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_ended_is_forgotten_after_its_time_and_its_activity_stays() {
+    let store = Store::memory_durable();
+    let bed = Bed::new(defaults(), &store).await;
+    let call = vec![
+        event(1, "a", "p", "connected", 0),
+        event(1, "a", "p", "disconnected", 30),
+        event(1, "open", "p", "connected", 30),
+    ];
+    bed.sink.write(batch(call)).await.unwrap();
+    commit(&store, &[1]).await;
+    bed.pass(3599);
+    bed.sink
+        .write(batch(vec![event(2, "later", "p", "held", 3599)]))
+        .await
+        .unwrap();
+    assert_eq!(bed.figure("remembered_interactions"), 3);
+    bed.pass(1);
+    bed.sink
+        .write(batch(vec![event(3, "later", "p", "held", 3600)]))
+        .await
+        .unwrap();
+    assert_eq!(bed.ask("interactions/a", &[]).await.status, 404);
+    assert_eq!((bed.active().await, bed.total().await), (1, 5));
+    // One commit has both: the conversation gone, and the minutes that count it.
+    commit(&store, &[2, 3]).await;
+    let bed = bed.again(defaults(), &store).await;
+    assert_eq!((bed.active().await, bed.total().await), (1, 5));
+    assert_eq!(bed.figure("remembered_interactions"), 2);
+    // Its grave is cleared away, and one of the same id is another.
+    bed.sink
+        .write(batch(vec![event(4, "a", "p", "connected", 4000)]))
+        .await
+        .unwrap();
+    commit(&store, &[4]).await;
+    let bed = bed.again(defaults(), &store).await;
+    assert_eq!((bed.active().await, bed.total().await), (2, 6));
+}
+
+#[tokio::test]
+async fn a_change_under_way_does_not_bring_back_what_is_forgotten() {
+    let store = Store::memory_durable();
+    let mut config = defaults();
+    config.max_interactions = 1;
+    let bed = Bed::new(config.clone(), &store).await;
+    bed.sink
+        .write(batch(vec![event(1, "a", "p", "connected", 0)]))
+        .await
+        .unwrap();
+    bed.sink
+        .write(batch(vec![event(2, "b", "p", "connected", 0)]))
+        .await
+        .unwrap();
+    assert_eq!(
+        (bed.figure("crowded_out_interactions"), bed.active().await),
+        (1, 1)
+    );
+    assert!(
+        bed.observer
+            .alerts()
+            .iter()
+            .any(|alert| alert.name == "interactions_full")
+    );
+    // `a` went with the commit of 2, and its own row comes after that.
+    commit(&store, &[2]).await;
+    commit(&store, &[1]).await;
+    let bed = bed.again(config, &store).await;
+    assert_eq!((bed.active().await, bed.total().await), (1, 2));
+    assert_eq!(bed.ask("interactions/a", &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn those_that_ended_make_room_first() {
+    let mut config = defaults();
+    config.max_interactions = 3;
+    let bed = Bed::new(config, &Store::memory()).await;
+    for (interaction, state) in [
+        ("open", "connected"),
+        ("over", "ended"),
+        ("x", "connected"),
+        ("y", "connected"),
+    ] {
+        bed.sink
+            .write(batch(vec![event(1, interaction, "p", state, 0)]))
+            .await
+            .unwrap();
+    }
+    assert_eq!((bed.active().await, bed.total().await), (3, 4));
+    assert_eq!(bed.ask("interactions/over", &[]).await.status, 404);
+    assert!(
+        bed.observer.alerts().is_empty(),
+        "nothing open was forgotten"
+    );
+    bed.pass(7 * 86_400);
+    bed.sink
+        .write(batch(vec![event(2, "z", "p", "connected", 0)]))
+        .await
+        .unwrap();
+    assert_eq!(
+        (bed.active().await, bed.figure("abandoned_interactions")),
+        (1, 3)
+    );
+}
+
+#[tokio::test]
+async fn days_beyond_the_retention_go_and_are_not_said_to_be_empty() {
+    let store = Store::memory_durable();
+    let mut config = defaults();
+    config.retention = std::time::Duration::from_secs(86_400);
+    config.forget_after = std::time::Duration::from_secs(1);
+    let bed = Bed::new(config.clone(), &store).await;
+    for day in 0..5 {
+        let over = event(day, &format!("c{day}"), "p", "ended", day as i64 * 86_400);
+        bed.sink.write(batch(vec![over])).await.unwrap();
+        bed.pass(86_400);
+        commit(&store, &[day]).await;
+    }
+    let day = async |bed: &Bed, date: &str| {
+        let answer = bed.ask("heatmap", &[("date", date)]).await;
+        let heatmap: Value = serde_json::from_slice(&answer.body).unwrap();
+        (answer.status, heatmap["total"].as_u64())
+    };
+    assert_eq!(day(&bed, "2026-11-21").await, (404, None));
+    assert_eq!(day(&bed, "2026-11-22").await, (200, Some(1)));
+    bed.sink
+        .write(batch(vec![event(9, "old", "p", "ended", 0)]))
+        .await
+        .unwrap();
+    assert_eq!(bed.figure("events_outside_retention"), 1);
+    commit(&store, &[9]).await;
+    let bed = bed.again(config, &store).await;
+    assert_eq!(day(&bed, "2026-11-21").await, (404, None));
+    assert_eq!(day(&bed, "2026-11-24").await, (200, Some(1)));
+}
+
+#[tokio::test]
+async fn a_node_in_place_of_another_goes_on_with_its_memory() {
+    let (store, observer) = (Store::memory(), Observer::new("p"));
+    let clock = Arc::new(AtomicI64::new(NOON));
+    let before = Bed::with(defaults(), &store, &observer, clock.clone()).await;
+    before
+        .sink
+        .write(batch(vec![event(1, "a", "p", "connected", 0)]))
+        .await
+        .unwrap();
+    let mut config = defaults();
+    config.timezone = jiff::tz::TimeZone::get("Asia/Tokyo").unwrap();
+    let after = Bed::with(config, &store, &observer, clock).await;
+    // What the one before still has under way is not lost either.
+    before
+        .sink
+        .write(batch(vec![event(1, "b", "p", "connected", 0)]))
+        .await
+        .unwrap();
+    assert_eq!(after.active().await, 2);
+    assert_eq!(after.state().await["heatmap"]["data"][21][0], 2);
+    assert_eq!(observer.views().all().len(), 1);
+}
+
+#[test]
+fn the_view_says_what_it_promises() {
+    let kept = defaults().kept();
+    assert!(matches!(
+        kept,
+        Kept::Lasting {
+            idempotent: Some(_),
+            limit: Some(_)
+        }
+    ));
+}
