@@ -99,7 +99,14 @@ fn states_without_a_time_have_the_latest_of_the_snapshot() {
     // No time at all: that of the arrival.
     let offered = Bench::new(PLAIN).made(&frames[..1]);
     assert_eq!(offered.told(), ["p-cust offering 2027-01-15T08:00:00.000Z"]);
-    // The flattened shape says when it began.
+    // Replies of the REST API and the flattened shape say when it began.
+    let reread = changed("call-reread.ndjson", 0, |it| {
+        let agent = &mut it["eventBody"]["participants"][3];
+        agent["calls"][0] = json!({"id": "s-4", "state": "alerting"});
+    });
+    let reread = Bench::new(PLAIN).made(&[reread]);
+    let ringing = "p-agent-1 alerting 04:16.000Z".to_owned();
+    assert!(reread.told().contains(&ringing), "{:?}", reread.told());
     let flat = Bench::new(PLAIN).made(&fixture("call-flat.ndjson")[3..4]);
     assert_eq!(flat.told().last().unwrap(), "p-agent-1 alerting 04:16.000Z");
 }

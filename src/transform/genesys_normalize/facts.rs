@@ -93,7 +93,9 @@ impl<'c, 'a> Telling<'c, 'a> {
                 }
             }
         }
-        let near = self.leg.opened.filter(|_| opening);
+        let alone = self.party.legs.len() == 1;
+        let opened = self.leg.opened.or(self.party.own.opened.filter(|_| alone));
+        let near = opened.filter(|_| opening);
         let told = self.fact(state, own, held, false);
         facts.push(Fact { near, ..told });
     }
