@@ -131,6 +131,23 @@ fn parts_of_one_snapshot_are_told_apart_in_the_order_of_time() {
 }
 
 #[test]
+fn a_second_call_that_nobody_answered_was_not_connected() {
+    let line = changed("call-users.ndjson", 5, |it| {
+        let agent = &mut it["eventBody"]["participants"][4];
+        let missed = json!({"id": "s-9", "state": "disconnected", "disconnectedTime": "2026-01-02T03:04:50Z"});
+        agent["calls"].as_array_mut().expect("calls").push(missed);
+    });
+    let made = Bench::new(PLAIN).made(&[line]);
+    let of = |told: &String| told.starts_with("p-agent-2");
+    let told: Vec<_> = made.told().into_iter().filter(of).collect();
+    let expected = [
+        "p-agent-2 connected 04:40.500Z",
+        "p-agent-2 disconnected 04:50.000Z",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn messages_park_and_come_back_beside_a_call() {
     let told = once(&made(PLAIN, "message.ndjson"));
     assert_eq!(
