@@ -377,6 +377,16 @@ fn what_is_new_goes_on_and_is_counted() {
     ];
     let counted = counted.map(|(what, count)| (what.to_owned(), count));
     assert_eq!(bench.drift(), BTreeMap::from(counted));
+    // Whatever the new word means: it has ended, and the times say so.
+    let all = Bench::new(PLAIN)
+        .made(&fixture("call-users.ndjson")[8..])
+        .ids();
+    let known = made.ids().intersection(&all).count();
+    assert_eq!(
+        known,
+        all.len() - 1,
+        "all but the participant without an id"
+    );
     let deaf = Bench::new("drift: off");
     deaf.made(&[line]);
     assert!(deaf.drift().is_empty());
