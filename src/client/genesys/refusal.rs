@@ -15,6 +15,9 @@ use crate::failure::{Cause, Failure, Kind};
 /// Longest text of the platform that is repeated.
 const TOLD: usize = 300;
 
+/// What is shorter is no secret of the platform's, and would be found in every word.
+const SHORT: usize = 4;
+
 /// A limit that a call ran into.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limit {
@@ -190,7 +193,7 @@ fn plain(value: &serde_json::Value) -> String {
 /// One line, shortened, with every secret taken out.
 pub(super) fn tidy(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+    for secret in secrets.iter().filter(|secret| secret.len() >= SHORT) {
         text = text.replace(secret, "[secret]");
     }
     let line: String = text
@@ -233,13 +236,13 @@ mod tests {
     #[test]
     fn nothing_secret_is_repeated_and_nothing_long() {
         let body =
-            serde_json::json!({"message": format!("channel abc-1 of tok\n{}", "x".repeat(9999))});
+            serde_json::json!({"message": format!("channel abc-1 of tok-1\n{}", "x".repeat(9999))});
         let body = body.to_string();
         let refusal = Refusal::read(
             404,
             &HeaderMap::new(),
             body.as_bytes(),
-            &["abc-1", "tok", ""],
+            &["abc-1", "tok-1", "x", ""],
         );
         assert!(
             refusal

@@ -224,6 +224,10 @@ fn meaning(text: Utf8Bytes, protocol: Protocol) -> Heard {
     if !system && !confirmation {
         return Heard::Event(text);
     }
+    // An array of texts would pass for one too.
+    if !text.as_str().trim_start().starts_with('{') {
+        return Heard::Event(text);
+    }
     let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(text.as_str()) else {
         return Heard::Event(text);
     };
