@@ -13,6 +13,8 @@
 //! one that has ended is forgotten an hour after the last news of it (`forget_after`), and an event
 //! that comes after that counts as new. Its activity stays in the heatmap for its `retention`.
 //!
+//! A day that is older than what is kept is looked up in an InfluxDB where `history` names one.
+//!
 //! It is a view: nothing leaves the process but by its answers over HTTP (see `view`). What it knows
 //! is kept in the state store and committed with the answer. With `state: memory` it begins anew at
 //! each start; workers that share a Redis each show what they have seen since theirs.
@@ -22,6 +24,7 @@ mod config;
 mod conversation;
 mod days;
 mod facts;
+mod history;
 mod picture;
 mod view;
 
@@ -90,7 +93,7 @@ impl Config {
 /// Opens the sink with what its table remembers, and publishes its view.
 ///
 /// # Errors
-/// Fatal when the state store cannot be read.
+/// Fatal when the state store cannot be read, or the history's token cannot be sent.
 pub async fn open(config: Config, context: &SinkContext) -> Result<Activity, Failure> {
     open_at(config, context, Arc::new(Timestamp::now)).await
 }
@@ -105,7 +108,7 @@ async fn open_at(config: Config, context: &SinkContext, now: Now) -> Result<Acti
         }
         None => load(&config, context, now).await?,
     };
-    let view = ActivityView::new(shared.clone(), hashes.clone(), config.timezone.clone());
+    let view = ActivityView::new(shared.clone(), hashes.clone(), &config)?;
     context.views.publish(&context.node, Arc::new(view));
     Ok(Activity {
         shared,
