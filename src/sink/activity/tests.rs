@@ -1,6 +1,7 @@
 //! The sink with its view, over stores that are opened again.
 
 mod orders;
+mod speed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
