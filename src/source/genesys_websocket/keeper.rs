@@ -36,7 +36,7 @@ pub(super) struct Keeper {
     number: u32,
     topics: watch::Receiver<Arc<Vec<String>>>,
     current: Option<Current>,
-    retiring: Option<(Socket, Option<Grip>, Instant)>,
+    retiring: Option<Retiring>,
     opening: Option<BoxFuture<'static, Result<Open, Obstacle>>>,
     /// When the next one may be opened, while one is wanted.
     next_try: Option<Instant>,
@@ -50,6 +50,15 @@ pub(super) struct Keeper {
     /// Since when nothing is heard, and why.
     deaf: Option<(i64, &'static str)>,
     told: Instant,
+}
+
+/// A socket that goes out of use.
+struct Retiring {
+    socket: Socket,
+    grip: Option<Grip>,
+    /// When it is told goodbye; after that, when it is dropped.
+    at: Instant,
+    told: bool,
 }
 
 struct Current {
@@ -94,7 +103,7 @@ impl Keeper {
         let mut pings = self.pings();
         loop {
             let (silence, roll) = (self.silence(), self.roll());
-            let retire = self.retiring.as_ref().map(|(_, _, at)| *at);
+            let retire = self.retiring.as_ref().map(|old| old.at);
             // No branch comes first: a busy socket must not keep its successor from being opened.
             tokio::select! {
                 heard = next(&mut self.current) => self.hears(heard).await,
@@ -110,7 +119,7 @@ impl Keeper {
                 _ = pings.tick() => self.ping().await,
                 () = until(silence) => self.lost("silent", false).await,
                 () = until(roll), if self.opening.is_none() => self.replace(),
-                () = until(retire) => self.retire().await,
+                () = until(retire) => self.dismiss().await,
             }
         }
     }
@@ -221,12 +230,24 @@ impl Keeper {
         }
     }
 
+    /// The old socket is told goodbye. What was on its way is still read, until the other side
+    /// answers.
+    async fn dismiss(&mut self) {
+        match &mut self.retiring {
+            Some(old) if !old.told => {
+                old.told = true;
+                old.at = Instant::now() + OVERLAP;
+                old.socket.goodbye().await;
+            }
+            _ => self.retire().await,
+        }
+    }
+
     /// The old socket goes, and its channel is kept for the next one that is needed.
     async fn retire(&mut self) {
-        let Some((socket, grip, _)) = self.retiring.take() else {
+        let Some(Retiring { grip, .. }) = self.retiring.take() else {
             return;
         };
-        tokio::spawn(socket.close());
         let ours = self
             .current
             .as_ref()
@@ -245,7 +266,11 @@ impl Keeper {
         self.attempts += 1;
         (self.subscribing, self.subscribe_at) = (None, None);
         let grip = current.grip.filter(|_| !gone);
-        if let Some((socket, old, _)) = self.retiring.take() {
+        let old = self.retiring.take_if(|old| !old.told);
+        if let Some(Retiring {
+            socket, grip: old, ..
+        }) = old
+        {
             // The new one died young, and the old one still lives.
             tracing::info!(%source, channel, reason, "the new socket is lost; the old one stays");
             self.context.memory.hold(channel, old.clone());
@@ -334,7 +359,12 @@ impl Keeper {
         };
         if let Some(old) = self.current.replace(new) {
             self.retire().await;
-            self.retiring = Some((old.socket, old.grip, Instant::now() + OVERLAP));
+            self.retiring = Some(Retiring {
+                socket: old.socket,
+                grip: old.grip,
+                at: Instant::now() + OVERLAP,
+                told: false,
+            });
         }
         self.subscribing = None;
         self.next_try = None;
@@ -447,9 +477,9 @@ async fn next(current: &mut Option<Current>) -> Heard {
     }
 }
 
-async fn old(retiring: &mut Option<(Socket, Option<Grip>, Instant)>) -> Heard {
+async fn old(retiring: &mut Option<Retiring>) -> Heard {
     match retiring {
-        Some((socket, _, _)) => socket.next().await,
+        Some(old) => old.socket.next().await,
         None => std::future::pending().await,
     }
 }
