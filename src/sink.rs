@@ -18,8 +18,14 @@ use crate::setting::Fields;
 use crate::stage::Stage;
 
 /// The catalogue: every type of sink, by its name in a pipeline file.
-pub const KINDS: &[&str] = &["activity", "blackhole", "file", "stdout", "warehouse"];
-pub const KINDS: &[&str] = &["blackhole", "file", "influxdb", "stdout", "warehouse"];
+pub const KINDS: &[&str] = &[
+    "activity",
+    "blackhole",
+    "file",
+    "influxdb",
+    "stdout",
+    "warehouse",
+];
 
 /// A sink as a pipeline file says it.
 pub enum Config {
@@ -62,8 +68,11 @@ impl SinkPart for Config {
     fn rests(&self) -> Option<Resting> {
         match self {
             Self::File(config) => Some(Resting::File(config.path.clone())),
-            Self::Activity(_) | Self::Blackhole(_) | Self::Stdout(_) | Self::Warehouse(_) => None,
-            Self::Blackhole(_) | Self::Influxdb(_) | Self::Stdout(_) | Self::Warehouse(_) => None,
+            Self::Activity(_)
+            | Self::Blackhole(_)
+            | Self::Influxdb(_)
+            | Self::Stdout(_)
+            | Self::Warehouse(_) => None,
         }
     }
 
@@ -96,9 +105,11 @@ impl SinkPart for Config {
     fn calls(&self) -> NonZeroUsize {
         match self {
             Self::Influxdb(_) => influxdb::CALLS,
-            Self::Blackhole(_) | Self::File(_) | Self::Stdout(_) | Self::Warehouse(_) => {
-                NonZeroUsize::MIN
-            }
+            Self::Activity(_)
+            | Self::Blackhole(_)
+            | Self::File(_)
+            | Self::Stdout(_)
+            | Self::Warehouse(_) => NonZeroUsize::MIN,
         }
     }
 

@@ -118,6 +118,14 @@ impl SourcePart for Config {
         }
     }
 
+    fn wants_durable(&self) -> bool {
+        matches!(self, Self::GenesysWebsocket(_))
+    }
+
+    fn wants_simulator(&self) -> bool {
+        matches!(self, Self::GenesysWebsocket(source) if source.config().wants_simulator())
+    }
+
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource {
         let config = Arc::new(*self);
         Box::new(move || {
@@ -128,11 +136,6 @@ impl SourcePart for Config {
 }
 
 impl Config {
-    /// Whether the run has to have a simulator for this source.
-    pub fn wants_simulator(&self) -> bool {
-        matches!(self, Self::GenesysWebsocket(source) if source.config().wants_simulator())
-    }
-
     async fn open(&self, context: &SourceContext) -> Result<Box<dyn Source>, Failure> {
         let SourceContext {
             node,

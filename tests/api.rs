@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,7 +16,9 @@ use tower::{Service, ServiceExt};
 use trunkline::api::{self, Access};
 use trunkline::edge::{Edge, EdgePolicy, Tasks, WhenFull};
 use trunkline::event::{Batch, Event};
-use trunkline::observe::{Guarantee, NodeKind, NodeMeter, Observer, Promise, RunState};
+use trunkline::observe::{
+    Guarantee, NodeKind, NodeMeter, Observer, Promise, Query, RunState, View, ViewAnswer,
+};
 use trunkline::stage::Stage;
 
 struct Server {
@@ -222,6 +226,196 @@ async fn what_is_not_there_or_not_allowed_is_a_problem_document() {
         }
     }
     assert_eq!(ask(server.address, "HEAD", "/metrics").await.status, 200);
+    server.end().await;
+}
+
+/// Shows its name, the path and the query at `shown/…`.
+struct Shown(&'static str);
+
+impl View for Shown {
+    fn answer(
+        self: Arc<Self>,
+        path: &str,
+        query: &Query,
+    ) -> Option<BoxFuture<'static, ViewAnswer>> {
+        let path = path.strip_prefix("shown/")?.to_owned();
+        let query = query.to_vec();
+        Some(async move { ViewAnswer::json(&(self.0, path, query)) }.boxed())
+    }
+}
+
+/// Two pipelines: one with a view at `left`, one with two at `left` and `right`.
+fn shown() -> [Observer; 2] {
+    let (one, two) = (Observer::new("one"), Observer::new("two"));
+    one.views().publish("left", Arc::new(Shown("one left")));
+    two.views().publish("left", Arc::new(Shown("two left")));
+    two.views().publish("right", Arc::new(Shown("two right")));
+    [one, two]
+}
+
+#[tokio::test]
+async fn views_answer_below_the_api_and_nothing_else_does() {
+    let [one, _] = shown();
+    let server = Server::of(&[one]).await;
+    let at = server.address;
+    let answer = ask(
+        at,
+        "GET",
+        "/api/v1/shown/a%2Fb%20%C3%A9?tz=Europe%2FBerlin&x=1+2",
+    )
+    .await;
+    assert_eq!(answer.status, 200);
+    let expected = serde_json::json!([
+        "one left",
+        "a/b \u{e9}",
+        [["tz", "Europe/Berlin"], ["x", "1 2"]]
+    ]);
+    assert_eq!(answer.json(), expected);
+    assert!(answer.head.contains("cache-control: no-store\r\n"));
+    assert!(answer.head.contains("x-content-type-options: nosniff\r\n"));
+    let head = ask(at, "HEAD", "/api/v1/shown/a").await;
+    assert_eq!((head.status, head.body.as_str()), (200, ""));
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
+        let answer = ask(at, method, "/api/v1/shown/a").await;
+        answer.is_problem(405);
+        assert!(
+            answer.head.contains("allow: get, head\r\n"),
+            "{}",
+            answer.head
+        );
+        ask(at, method, "/api/v1/nothing").await.is_problem(404);
+    }
+    for path in [
+        "/api/v1/nothing",
+        "/api/v1/shown",
+        "/api/v1/",
+        "/api/v1/shown/%ff",
+    ] {
+        ask(at, "GET", path).await.is_problem(404);
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn one_of_several_views_is_chosen_by_pipeline_and_node() {
+    let server = Server::of(&shown()).await;
+    let get = async |query: &str| {
+        let path = format!("/api/v1/shown/x{query}");
+        ask(server.address, "GET", &path).await
+    };
+    let all = get("").await;
+    all.is_problem(409);
+    let choices = serde_json::json!([
+        { "pipeline": "one", "node": "left" },
+        { "pipeline": "two", "node": "left" },
+        { "pipeline": "two", "node": "right" },
+    ]);
+    assert_eq!(all.json()["choices"], choices);
+    assert_eq!(
+        get("?pipeline=one").await.json(),
+        serde_json::json!(["one left", "x", []])
+    );
+    get("?pipeline=two").await.is_problem(409);
+    let right = get("?node=right&a=b").await.json();
+    assert_eq!(right, serde_json::json!(["two right", "x", [["a", "b"]]]));
+    get("?pipeline=three").await.is_problem(404);
+    get("?pipeline=one&node=right").await.is_problem(404);
+    server.end().await;
+}
+
+/// A request with these header lines.
+async fn with(address: SocketAddr, method: &str, path: &str, lines: &[&str]) -> Answer {
+    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n");
+    send(address, request.as_bytes()).await
+}
+
+#[tokio::test]
+async fn who_brings_the_token_is_answered_and_nobody_else() {
+    let observers = [calls()];
+    observers[0].set_state(RunState::Running);
+    for everything in [false, true] {
+        let access = Access::open().with_token("s3same", everything);
+        let server = Server::with(&observers, access).await;
+        let at = server.address;
+        let open = if everything { 401 } else { 200 };
+        for path in ["/metrics", "/health/live", "/health/ready"] {
+            assert_eq!(ask(at, "GET", path).await.status, open, "{path}");
+        }
+        for path in [
+            "/api/v1/pipelines",
+            "/api/v1/pipelines/calls/ledger",
+            "/nothing",
+        ] {
+            let refused = ask(at, "GET", path).await;
+            refused.is_problem(401);
+            assert!(refused.head.contains("www-authenticate: bearer\r\n"));
+            let wrong = with(at, "GET", path, &["Authorization: Bearer s3sam"]).await;
+            wrong.is_problem(401);
+            assert!(!wrong.body.contains("s3s"));
+            let right = with(at, "GET", path, &["Authorization: Bearer s3same"]).await;
+            assert_ne!(right.status, 401, "{path}");
+        }
+        server.end().await;
+    }
+}
+
+#[tokio::test]
+async fn pages_of_named_origins_may_read_answers() {
+    let named = Access::open()
+        .with_token("s3same", false)
+        .allow_origins(&["https://wall.example".to_owned()]);
+    let server = Server::with(&[calls()], named).await;
+    let (at, path) = (server.address, "/api/v1/pipelines");
+    let (wall, evil) = (
+        "Origin: https://wall.example",
+        "Origin: https://evil.example",
+    );
+    let token = "Authorization: Bearer s3same";
+    let asks = "Access-Control-Request-Method: GET";
+    let allowed = "access-control-allow-origin: https://wall.example\r\n";
+
+    let preflight = with(at, "OPTIONS", path, &[wall, asks]).await;
+    assert_eq!(
+        (preflight.status, preflight.body.as_str()),
+        (204, ""),
+        "it needs no token"
+    );
+    for line in [
+        allowed,
+        "access-control-allow-methods: get, head\r\n",
+        "access-control-allow-headers: authorization\r\n",
+        "access-control-max-age: 600\r\n",
+        "vary: origin\r\n",
+    ] {
+        assert!(
+            preflight.head.contains(line),
+            "{line} in {}",
+            preflight.head
+        );
+    }
+    let read = with(at, "GET", path, &[wall, token]).await;
+    assert!(read.status == 200 && read.head.contains(allowed));
+    // A page may see why it is refused, too.
+    assert!(with(at, "GET", path, &[wall]).await.head.contains(allowed));
+    let others = with(at, "GET", path, &[evil, token]).await;
+    assert!(others.status == 200 && others.head.contains("vary: origin\r\n"));
+    assert!(!others.head.contains("access-control-allow-origin"));
+    let refused = with(at, "OPTIONS", path, &[evil, asks]).await;
+    assert!(refused.status == 401 && !refused.head.contains("access-control"));
+    server.end().await;
+
+    let server = Server::with(&[calls()], Access::open().allow_origins(&["*".to_owned()])).await;
+    let read = with(server.address, "GET", path, &[evil]).await;
+    assert!(read.head.contains("access-control-allow-origin: *\r\n"));
+    assert!(!read.head.contains("vary: origin"));
+    assert!(
+        !ask(server.address, "GET", path)
+            .await
+            .head
+            .contains("access-control")
+    );
     server.end().await;
 }
 

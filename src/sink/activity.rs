@@ -13,6 +13,8 @@
 //! one that has ended is forgotten an hour after the last news of it (`forget_after`), and an event
 //! that comes after that counts as new. Its activity stays in the heatmap for its `retention`.
 //!
+//! A day that is older than what is kept is looked up in an InfluxDB where `history` names one.
+//!
 //! It is a view: nothing leaves the process but by its answers over HTTP (see `view`). What it knows
 //! is kept in the state store and committed with the answer. With `state: memory` it begins anew at
 //! each start; workers that share a Redis each show what they have seen since theirs.
@@ -22,6 +24,7 @@ mod config;
 mod conversation;
 mod days;
 mod facts;
+mod history;
 mod picture;
 mod view;
 
@@ -38,7 +41,7 @@ use crate::event::{Batch, Origin};
 use crate::failure::{Cause, Failure, Kind};
 use crate::layer::{Kept, SinkContext};
 use crate::stage::Sink;
-use board::Board;
+use board::{Board, Rows};
 use facts::{Fact, Hashes, Reader, Refusal};
 use view::ActivityView;
 
@@ -72,6 +75,7 @@ impl Shared {
 pub struct Activity {
     shared: Shared,
     reader: Arc<Reader>,
+    rows: Rows,
 }
 
 impl Config {
@@ -90,34 +94,40 @@ impl Config {
 /// Opens the sink with what its table remembers, and publishes its view.
 ///
 /// # Errors
-/// Fatal when the state store cannot be read.
+/// Fatal when the state store cannot be read, or the history's token cannot be sent.
 pub async fn open(config: Config, context: &SinkContext) -> Result<Activity, Failure> {
     open_at(config, context, Arc::new(Timestamp::now)).await
 }
 
 async fn open_at(config: Config, context: &SinkContext, now: Now) -> Result<Activity, Failure> {
-    let hashes = Hashes::new(context.table.seed());
+    let (hashes, rows) = (Hashes::new(context.table.seed()), Rows::of(&context.table));
     let shared = match context.views.of::<ActivityView>(&context.node) {
         // A reload puts this node in place of one that goes on until then: both have one memory.
         Some(before) => {
             before.shared.lock().set(&config);
             before.shared.clone()
         }
-        None => load(&config, context, now).await?,
+        None => load(&config, context, rows.clone(), now).await?,
     };
-    let view = ActivityView::new(shared.clone(), hashes.clone(), config.timezone.clone());
+    let view = ActivityView::new(shared.clone(), hashes.clone(), &config)?;
     context.views.publish(&context.node, Arc::new(view));
     Ok(Activity {
         shared,
         reader: Arc::new(Reader::new(config, hashes)),
+        rows,
     })
 }
 
-async fn load(config: &Config, context: &SinkContext, now: Now) -> Result<Shared, Failure> {
+async fn load(
+    config: &Config,
+    context: &SinkContext,
+    rows: Rows,
+    now: Now,
+) -> Result<Shared, Failure> {
     let since_1970 = u64::try_from(now().as_millisecond()).unwrap_or(0);
-    let (config, table, meter) = (config.clone(), context.table.clone(), context.meter.clone());
+    let (config, meter) = (config.clone(), context.meter.clone());
     // Reading the table takes a while and blocks.
-    let open = move || Board::open(&config, table, meter, since_1970);
+    let open = move || Board::open(&config, &rows, meter, since_1970);
     let opened = tokio::task::spawn_blocking(open).await;
     let ended = |_| Failure::fatal("state_io", "the view of activity could not be read");
     let board = opened.map_err(ended)??;
@@ -143,7 +153,7 @@ impl Sink for Activity {
                     Err(refusal) => refuse(refusal, event.origin),
                 }
             }
-            for origin in self.shared.lock().take(&facts, now) {
+            for origin in self.shared.lock().take(&facts, now, &self.rows) {
                 refuse(Refusal::TooMany, origin);
             }
         }

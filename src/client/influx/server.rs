@@ -29,7 +29,7 @@ impl Server {
             let span = fields.span_of("bucket");
             fields.error("empty-value", span, "`bucket` is empty");
         }
-        let token = fields.optional("token");
+        let token = fields.filled("token");
         Some(Self {
             url: url?,
             org,

@@ -16,7 +16,7 @@ pub(super) struct Conversation {
     pub(super) participants: Vec<Participant>,
     /// Names and values that a flow has set, as a JSON object; empty: none.
     pub(super) attributes: String,
-    /// Messages said through Open Messaging: their ids, direction and time.
+    /// Messages said through Open Messaging; their text is in no event.
     pub(super) said: Vec<Said>,
     /// Steps taken.
     pub(super) steps: u32,
@@ -51,7 +51,6 @@ pub(super) struct Said {
     pub(super) id: Uuid,
     pub(super) at: i64,
     pub(super) outbound: bool,
-    pub(super) text: String,
     /// Last receipt: `Delivered` or `Failed`.
     pub(super) receipt: Option<&'static str>,
 }

@@ -116,6 +116,12 @@ pub struct Counts {
     pub sockets: u64,
     /// Sockets opened since the start.
     pub opened: u64,
+    /// Outbound messages that a webhook took.
+    pub webhooks: u64,
+    /// Those that it did not take, after all retries.
+    pub webhooks_failed: u64,
+    /// Those on their way.
+    pub webhooks_waiting: u64,
     /// Sockets cut off because their clients did not read.
     pub cut_off: u64,
 }

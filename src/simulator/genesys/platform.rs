@@ -1,5 +1,6 @@
 //! What all parts share: the state of the platform behind one lock, its clock and its tasks.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -12,12 +13,16 @@ use tokio::task::JoinSet;
 use super::analytics::Jobs;
 use super::config::Config;
 use super::conversation::Conversation;
+use super::messaging::Partners;
 use super::random::{Random, Uuid};
 use super::script::Step;
 use super::snapshot::Organisation;
 use super::teller::Teller;
 use super::timeline::Timeline;
 use super::token::Tokens;
+
+/// Outbound messages that receipts are taken for.
+const MAX_SENT: usize = 100_000;
 
 /// Simulated time.
 #[derive(Clone, Copy)]
@@ -56,6 +61,9 @@ pub(super) struct Platform {
     pub(super) teller: Teller,
     pub(super) timeline: Timeline,
     pub(super) jobs: Jobs,
+    pub(super) partners: Partners,
+    /// Outbound messages and their conversations, for receipts.
+    pub(super) sent: HashMap<Uuid, Uuid>,
     /// For ids of what clients make.
     pub(super) random: Random,
     pub(super) paused: bool,
@@ -83,6 +91,19 @@ impl Platform {
             channels, oracle, ..
         } = &mut self.teller;
         channels.tend(&self.config.faults, &self.config.limits, oracle, now);
+    }
+
+    /// Remembers an outbound message. When there are too many, those of conversations that are
+    /// forgotten go.
+    pub(super) fn sent(&mut self, message: Uuid, conversation: Uuid) {
+        if self.sent.len() >= MAX_SENT {
+            let timeline = &self.timeline;
+            self.sent
+                .retain(|_, id| timeline.get(*id).is_some_and(|it| it.end.is_none()));
+        }
+        if self.sent.len() < MAX_SENT {
+            self.sent.insert(message, conversation);
+        }
     }
 
     /// Changes a conversation on behalf of a client, and tells it.
@@ -127,6 +148,8 @@ impl Shared {
             teller: Teller::new(&config, org)?,
             timeline: Timeline::new(&config),
             jobs: Jobs::default(),
+            partners: Partners::default(),
+            sent: HashMap::new(),
             random: Random::new(config.seed, 4),
             paused: config.paused,
             sockets: 0,

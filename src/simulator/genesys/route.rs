@@ -1,15 +1,19 @@
 //! Which request is for whom. All hosts of the platform are one server here: `/oauth/token` also
 //! answers below `/login`, and `/api/v2/…` below `/api`, which is how gateways set them apart.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use serde_json::{Value, json};
 
-use super::platform::Shared;
+use super::conversations::Shape;
+use super::directory::Kind;
+use super::platform::{Platform, Shared};
 use super::reply::{Reply, error_body};
 use super::token::{Denied, Window};
-use super::{notify, oauth};
+use super::{analytics, conversations, directory, messaging, notify, oauth};
 
 /// A request that has arrived.
 pub(super) struct Request {
@@ -118,7 +122,7 @@ fn decoded(part: &str) -> String {
 }
 
 /// Answers a request.
-pub(super) fn route(shared: &std::sync::Arc<Shared>, request: &Request) -> Reply {
+pub(super) fn route(shared: &Arc<Shared>, request: &Request) -> Reply {
     let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
     match path[..] {
         ["oauth", "token"] | ["login", "oauth", "token"] => match request.method {
@@ -213,12 +217,7 @@ pub(super) fn not_allowed(allowed: &str) -> Reply {
     .with("allow", allowed)
 }
 
-fn api(
-    shared: &std::sync::Arc<Shared>,
-    caller: &Caller,
-    request: &Request,
-    path: &[&str],
-) -> Reply {
+fn api(shared: &Arc<Shared>, caller: &Caller, request: &Request, path: &[&str]) -> Reply {
     let method = request.method.as_str();
     match path {
         ["notifications", rest @ ..] => match (method, rest) {
@@ -240,6 +239,115 @@ fn api(
             (_, ["availabletopics"]) => not_allowed("GET"),
             _ => Reply::not_found("resource"),
         },
-        _ => Reply::not_found("resource"),
+        ["conversations", rest @ ..] => {
+            of_conversations(shared, caller, request, rest).unwrap_or_else(|it| it)
+        }
+        ["analytics", "conversations", "details", rest @ ..] => {
+            of_analytics(shared, caller, request, rest).unwrap_or_else(|it| it)
+        }
+        _ => of_directory(shared, caller, request, path).unwrap_or_else(|it| it),
+    }
+}
+
+/// Who asks has to hold this permission.
+pub(super) fn need(platform: &Platform, caller: &Caller, permission: &str) -> Result<(), Reply> {
+    match platform.config.clients[caller.client].may(permission) {
+        true => Ok(()),
+        false => Err(Reply::forbidden(&[permission])),
+    }
+}
+
+fn of_conversations(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    request: &Request,
+    path: &[&str],
+) -> Result<Reply, Reply> {
+    match (request.method.as_str(), path) {
+        ("GET", []) => Ok(conversations::mine()),
+        ("POST", ["messages"]) => messaging::create(shared, caller, request),
+        ("POST", ["messages", "agentless"]) => messaging::agentless(shared, caller, request),
+        ("POST", ["messages", "inbound", "open"]) => {
+            messaging::inbound(shared, caller, request, None)
+        }
+        ("POST", ["messages", to, "inbound", "open", what]) => match *what {
+            "message" => messaging::inbound(shared, caller, request, Some(to)),
+            "event" => messaging::event(shared, caller, request, to),
+            "receipt" => messaging::receipt(shared, caller, request, to),
+            _ => Err(Reply::not_found("resource")),
+        },
+        ("POST", ["messages", id, "communications", session, rest @ ..]) => match rest {
+            ["messages"] => messaging::send_message(shared, caller, request, id, session),
+            ["messages", "media"] | ["messages", "media", "uploads"] => {
+                messaging::media(shared, caller, id, session)
+            }
+            ["typing"] => messaging::typing(shared, caller, request, id, session),
+            _ => Err(Reply::not_found("resource")),
+        },
+        ("GET", [list @ ("calls" | "messages" | "emails" | "callbacks"), id]) => {
+            let lists = ["calls", "messages", "emails", "callbacks"];
+            let list = lists.into_iter().find(|it| it == list).unwrap_or_default();
+            conversations::read(shared, caller, id, Shape::Of(list))
+        }
+        ("PATCH", ["messages" | "calls" | "emails" | "callbacks", id]) => {
+            conversations::patch(shared, caller, request, id)
+        }
+        ("GET", [id]) => conversations::read(shared, caller, id, Shape::Whole),
+        ("DELETE", [id]) => conversations::delete(shared, caller, id),
+        ("POST", [id, "disconnect"]) => conversations::disconnect(shared, caller, id),
+        ("PATCH", [id, "participants", one, "attributes"]) => {
+            conversations::attributes(shared, caller, request, id, one)
+        }
+        (
+            _,
+            [] | ["messages"] | ["messages", "agentless"] | ["messages", _, "inbound", "open", _],
+        ) => Err(not_allowed("GET, POST")),
+        (_, [_] | [_, "disconnect"] | ["messages" | "calls" | "emails" | "callbacks", _]) => {
+            Err(not_allowed("DELETE, GET, PATCH"))
+        }
+        _ => Err(Reply::not_found("resource")),
+    }
+}
+
+fn of_analytics(
+    shared: &Shared,
+    caller: &Caller,
+    request: &Request,
+    path: &[&str],
+) -> Result<Reply, Reply> {
+    match (request.method.as_str(), path) {
+        ("POST", ["query"]) => analytics::query(shared, caller, request),
+        ("POST", ["jobs"]) => analytics::submit(shared, caller, request),
+        ("GET", ["jobs", "availability"]) => analytics::availability(shared, caller),
+        ("GET", ["jobs", id]) => analytics::status(shared, caller, id),
+        ("GET", ["jobs", id, "results"]) => analytics::results(shared, caller, request, id),
+        (_, ["query" | "jobs"]) => Err(not_allowed("POST")),
+        (_, ["jobs", _] | ["jobs", _, "results"]) => Err(not_allowed("GET")),
+        _ => Err(Reply::not_found("resource")),
+    }
+}
+
+fn of_directory(
+    shared: &Shared,
+    caller: &Caller,
+    request: &Request,
+    path: &[&str],
+) -> Result<Reply, Reply> {
+    let (kind, rest) = match path {
+        ["users", rest @ ..] => (Kind::Users, rest),
+        ["routing", "queues", rest @ ..] => (Kind::Queues, rest),
+        ["organizations", "me"] => return Ok(directory::organisation(shared)),
+        ["organizations", "limits", "namespaces"] => return Ok(directory::namespaces()),
+        ["organizations", "limits", "namespaces", name]
+        | ["organizations", "limits", "namespaces", name, "defaults"] => {
+            return directory::limits(shared, name);
+        }
+        _ => return Err(Reply::not_found("resource")),
+    };
+    match (request.method.as_str(), rest) {
+        ("GET", []) => directory::list(shared, caller, request, kind),
+        ("GET", [id]) => directory::one(shared, caller, kind, id),
+        (_, [] | [_]) => Err(not_allowed("GET")),
+        _ => Err(Reply::not_found("resource")),
     }
 }

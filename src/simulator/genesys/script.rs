@@ -173,7 +173,8 @@ fn answer(it: &mut Conversation, now: i64, step: &mut Step) -> f64 {
     if luck < 0.30 {
         // `system`: nobody answered in time; `client`: rejected; do not disturb.
         let ending = match luck {
-            luck if luck < 0.20 => Ending::System,
+            luck if luck < 0.16 => Ending::System,
+            luck if luck < 0.20 => Ending::NoAnswer,
             luck if luck < 0.28 => Ending::Client,
             _ => Ending::DoNotDisturb,
         };
@@ -253,11 +254,15 @@ fn hang_up(it: &mut Conversation, now: i64, luck: f64, step: &mut Step) -> f64 {
         luck if luck < 0.7 => (Ending::Endpoint, Ending::Peer),
         luck if luck < 0.9 => (Ending::Peer, Ending::Client),
         luck if luck < 0.92 => (Ending::Error, Ending::Error),
+        _ if it.media == Media::Message => (Ending::Spam, Ending::Spam),
         _ => (Ending::Timeout, Ending::Timeout),
     };
     let at = place(it, Purpose::Agent);
     if let Some(one) = it.present(Purpose::Agent) {
         one.leave(agent, now);
+        if agent == Ending::Error {
+            one.state = State::Terminated;
+        }
         one.wrap_up = WrapUp::Pending { since: now };
         step.push((Happened::UserEnd, at));
     }

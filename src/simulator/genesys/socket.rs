@@ -229,30 +229,26 @@ fn frame_of(out: Out) -> Option<Frame> {
 }
 
 /// Writes and flushes. `Ok(Some)`: the socket is to end like that, and what was before is flushed.
+/// What was not written stays in the batch.
 async fn write(
     stream: &mut Stream,
     batch: &mut Vec<Out>,
     written: &mut Vec<Frame>,
 ) -> Result<Option<Ending>, ()> {
     let mut ending = None;
-    let mut rest = Vec::new();
-    for out in batch.drain(..) {
-        if ending.is_some() {
-            rest.push(out);
-            continue;
-        }
+    batch.reverse();
+    while let Some(out) = batch.pop() {
         let text = match &out {
             Out::Frame(frame) => Message::Text(frame.text.clone()),
             Out::System(text) => Message::text(text.as_str()),
             Out::End(how) => {
                 ending = Some(*how);
-                continue;
+                break;
             }
         };
         written.extend(frame_of(out));
         stream.feed(text).await.map_err(drop)?;
     }
-    *batch = rest;
     stream.flush().await.map_err(drop)?;
     Ok(ending)
 }

@@ -68,8 +68,14 @@ impl Timeline {
         let conversation = self.conversations.get_mut(&id)?;
         let was_over = conversation.phase == Phase::Ended;
         let (step, pause) = match was_over {
-            // Ended by REST in the meantime.
-            true => (Step::new(), 0.0),
+            // Ended by REST in the meantime, and told.
+            true => {
+                conversation
+                    .participants
+                    .iter_mut()
+                    .for_each(|one| one.fresh = false);
+                (Step::new(), 0.0)
+            }
             false if conversation.steps >= MAX_STEPS => {
                 (script::disconnect(conversation, now), 0.0)
             }
@@ -149,17 +155,6 @@ impl Timeline {
         self.step += 1;
         self.due.push(Reverse((due, self.step, conversation.id)));
         self.conversations.insert(conversation.id, conversation);
-    }
-
-    /// Ends one from outside. `None`: there is no such conversation that is open.
-    pub(super) fn disconnect(&mut self, id: Uuid, now: i64) -> Option<(&mut Conversation, Step)> {
-        let conversation = self.conversations.get_mut(&id)?;
-        if conversation.phase == Phase::Ended {
-            return None;
-        }
-        // Its next step, when it is due, will find it over and retire it.
-        let step = script::disconnect(conversation, now);
-        Some((conversation, step))
     }
 
     /// What ended is kept for a while, since clients ask for it after the fact.

@@ -37,7 +37,6 @@ pub(super) enum State {
     Connected,
     Parked,
     Scheduled,
-    Transmitting,
     Disconnected,
     Terminated,
 }
@@ -53,7 +52,6 @@ impl State {
             Self::Connected => "connected",
             Self::Parked => "parked",
             Self::Scheduled => "scheduled",
-            Self::Transmitting => "transmitting",
             Self::Disconnected => "disconnected",
             Self::Terminated => "terminated",
         }

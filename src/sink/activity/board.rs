@@ -44,6 +44,19 @@ impl Limits {
     }
 }
 
+/// Where rows go; nowhere where they would not outlive the process. The sink has them and the board
+/// does not: what is shown is shown after the run too, when the store is closed.
+#[derive(Clone)]
+pub(super) struct Rows(Option<Table>);
+
+impl Rows {
+    pub fn of(table: &Table) -> Self {
+        // Workers that share a store have no names there by which each could find its own part.
+        let kept = table.is_durable() && !table.is_shared();
+        Self(kept.then(|| table.clone()))
+    }
+}
+
 /// See the module.
 pub(super) struct Board {
     limits: Limits,
@@ -52,8 +65,6 @@ pub(super) struct Board {
     open: BTreeMap<u64, u128>,
     closed: BTreeMap<u64, u128>,
     days: Days,
-    /// Where rows go; `None`: they would not outlive the process.
-    table: Option<Table>,
     /// When a grave can go (milliseconds since 1970), and its key and version.
     graves: VecDeque<(u64, u128, u64)>,
     /// Of the last change; grows over restarts.
@@ -88,21 +99,13 @@ impl Board {
     ///
     /// # Errors
     /// Fatal when the state store cannot be read.
-    pub fn open(
-        config: &Config,
-        table: Table,
-        meter: NodeMeter,
-        now: u64,
-    ) -> Result<Self, Failure> {
-        // Workers that share a store have no names there by which each could find its own part.
-        let kept = table.is_durable() && !table.is_shared();
+    pub fn open(config: &Config, rows: &Rows, meter: NodeMeter, now: u64) -> Result<Self, Failure> {
         let mut board = Self {
             limits: Limits::of(config),
             all: HashMap::new(),
             open: BTreeMap::new(),
             closed: BTreeMap::new(),
             days: Days::new(config.days()),
-            table: kept.then_some(table),
             graves: VecDeque::new(),
             version: 0,
             updated: 0,
@@ -110,7 +113,7 @@ impl Board {
             full: false,
             meter,
         };
-        board.load()?;
+        board.load(rows)?;
         if board.updated == 0 {
             board.updated = now;
         }
@@ -124,17 +127,17 @@ impl Board {
         self.days.keep(config.days());
     }
 
-    fn load(&mut self) -> Result<(), Failure> {
-        let Some(table) = self.table.clone() else {
+    fn load(&mut self, rows: &Rows) -> Result<(), Failure> {
+        let Some(table) = &rows.0 else {
             return Ok(());
         };
-        let (mut rows, mut bad) = (Vec::new(), 0_u64);
+        let (mut known, mut bad) = (Vec::new(), 0_u64);
         table.scan(&mut |key, value| {
             let well = match Key::of(key) {
                 Some(Key::Conversation(hash)) => match Conversation::of_row(value) {
                     Some((version, conversation)) => {
                         self.version = self.version.max(version);
-                        rows.push((hash, conversation));
+                        known.push((hash, conversation));
                         true
                     }
                     None => self.load_grave(hash, value),
@@ -151,15 +154,15 @@ impl Board {
             );
         }
         // In the order in which they were heard of, so that the right ones are forgotten first.
-        rows.sort_by_key(|(_, conversation)| conversation.heard);
-        for (hash, conversation) in rows {
+        known.sort_by_key(|(_, conversation)| conversation.heard);
+        for (hash, conversation) in known {
             self.updated = self.updated.max(conversation.heard);
             for minute in conversation.minutes() {
                 self.days.count(minute);
             }
             self.place(hash, conversation);
         }
-        self.drop_days();
+        self.drop_days(rows);
         Ok(())
     }
 
@@ -186,7 +189,7 @@ impl Board {
     }
 
     /// Takes events in; tells those whose conversation has no room for them. `now` in milliseconds since 1970.
-    pub fn take(&mut self, facts: &[Fact<'_>], now: u64) -> Vec<Origin> {
+    pub fn take(&mut self, facts: &[Fact<'_>], now: u64, rows: &Rows) -> Vec<Origin> {
         let (mut changed, mut refused) = (HashMap::new(), Vec::new());
         for fact in facts {
             match self.merge(fact, now) {
@@ -204,9 +207,9 @@ impl Board {
         if !changed.is_empty() {
             self.updated = self.updated.max(now);
         }
-        self.note(changed);
-        self.forget_old(now);
-        self.drop_days();
+        self.note(changed, rows);
+        self.forget_old(now, rows);
+        self.drop_days(rows);
         self.show();
         refused
     }
@@ -250,8 +253,8 @@ impl Board {
 
     /// Notes each changed conversation under every delivery that changed it: whichever is committed
     /// finds its events in the row.
-    fn note(&self, changed: HashMap<u128, Vec<u64>>) {
-        let Some(table) = &self.table else { return };
+    fn note(&self, changed: HashMap<u128, Vec<u64>>, rows: &Rows) {
+        let Some(table) = &rows.0 else { return };
         for (hash, deliveries) in changed {
             let Some(known) = self.all.get(&hash) else {
                 continue;
@@ -268,14 +271,14 @@ impl Board {
         }
     }
 
-    fn forget_old(&mut self, now: u64) {
+    fn forget_old(&mut self, now: u64, rows: &Rows) {
         let limits = self.limits;
         while let Some(hash) = self.oldest(&self.closed, now, limits.forget_after) {
-            self.forget(hash, now);
+            self.forget(hash, now, rows);
         }
         while let Some(hash) = self.oldest(&self.open, now, limits.abandon_after) {
             self.tally.abandoned += 1;
-            self.forget(hash, now);
+            self.forget(hash, now, rows);
         }
         let mut open_ones = false;
         while self.all.len() > limits.conversations {
@@ -285,14 +288,14 @@ impl Board {
                 break;
             };
             self.tally.crowded_out += 1;
-            self.forget(*hash, now);
+            self.forget(*hash, now, rows);
         }
         self.alert(open_ones);
         for _ in 0..SWEEP {
             let Some((_, hash, version)) = self.graves.pop_front_if(|grave| grave.0 <= now) else {
                 break;
             };
-            if let Some(table) = &self.table {
+            if let Some(table) = &rows.0 {
                 let key = Key::Conversation(hash).bytes();
                 table.note_soon(Op::DeleteOlder { key, version });
             }
@@ -323,7 +326,7 @@ impl Board {
     }
 
     /// Forgets a conversation: its events are counted by their minutes' rows from now on.
-    fn forget(&mut self, hash: u128, now: u64) {
+    fn forget(&mut self, hash: u128, now: u64, rows: &Rows) {
         let Some(Remembered { conversation, turn }) = self.all.remove(&hash) else {
             return;
         };
@@ -336,7 +339,7 @@ impl Board {
             }
         }
         self.version += 1;
-        let Some(table) = &self.table else { return };
+        let Some(table) = &rows.0 else { return };
         let version = self.version;
         let minute = |(minute, count): (u32, u32)| Op::PutNewer {
             key: Key::Minute(minute).bytes(),
@@ -355,9 +358,9 @@ impl Board {
     }
 
     /// Days too many go, with their rows.
-    fn drop_days(&mut self) {
+    fn drop_days(&mut self, rows: &Rows) {
         while let Some(minutes) = self.days.pushed_out() {
-            let Some(table) = &self.table else { continue };
+            let Some(table) = &rows.0 else { continue };
             let version = self.version;
             let gone = minutes.into_iter().map(|minute| Op::DeleteOlder {
                 key: Key::Minute(minute).bytes(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::history::History;
 use crate::diagnostic::nearest;
 use crate::event::Path;
 use crate::setting::Fields;
@@ -25,7 +26,7 @@ const MOST_INTERACTIONS: usize = 10_000_000;
 const MOST_STATES: usize = 64;
 
 /// The fields of the sink `activity`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// `interaction`: what tells conversations apart; default `.data.interactionId`.
     pub interaction: Path,
@@ -53,6 +54,8 @@ pub struct Config {
     pub abandon_after: Duration,
     /// `max_interactions`: conversations that are remembered; default 100,000.
     pub max_interactions: usize,
+    /// `history`: where days are looked up that are older than what is kept; default nowhere.
+    pub history: Option<History>,
 }
 
 impl Config {
@@ -87,6 +90,7 @@ impl Config {
             let message = format!("`max_interactions` is not between 1 and {MOST_INTERACTIONS}");
             fields.error("out-of-range", span, message);
         }
+        let history = History::check(fields);
         Some(Self {
             interaction,
             participant,
@@ -100,6 +104,7 @@ impl Config {
             forget_after,
             abandon_after,
             max_interactions,
+            history,
         })
     }
 
@@ -271,6 +276,32 @@ pub(super) mod tests {
             told[2].contains("did you mean `Europe/Berlin`?"),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn a_history_is_a_server_and_none_without_a_url() {
+        let history = |url: &str, bucket: &str| {
+            let entry = |name: &str, value: &str| {
+                let (name, span) = (name.to_owned(), Span::default());
+                (Key { name, span }, Node::new(text(value), span))
+            };
+            let entries = vec![
+                entry("url", url),
+                entry("bucket", bucket),
+                entry("timeout", "8s"),
+            ];
+            check(vec![("history", Value::Map(entries))])
+        };
+        let (config, told) = history("http://127.0.0.1:8086", "calls");
+        let series = config.unwrap().history.unwrap().series;
+        assert_eq!(
+            (series.measurement.as_str(), told.len()),
+            ("participant_state", 0)
+        );
+        let (config, told) = history("", "");
+        assert!(config.unwrap().history.is_none() && told.is_empty());
+        let (_, told) = history("influx:8086", "");
+        assert_eq!(told.len(), 2, "{told:?}");
     }
 
     #[test]

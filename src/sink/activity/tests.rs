@@ -1,6 +1,7 @@
 //! The sink with its view, over stores that are opened again.
 
 mod orders;
+mod speed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use serde_json::Value;
 
 use super::config::tests::defaults;
+use super::history::History;
 use super::*;
 use crate::event::Event;
 use crate::layer::{LetterBox, Redact, StackPolicy};
@@ -532,4 +534,71 @@ fn the_view_says_what_it_promises() {
             limit: Some(_)
         }
     ));
+}
+
+/// A server that answers every query with what is told, once.
+async fn influx(told: &'static str) -> (String, tokio::task::JoinHandle<String>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut text = String::new();
+        while !text.contains("_value") {
+            let mut part = [0; 4096];
+            let count = stream.read(&mut part).await.unwrap();
+            text.push_str(std::str::from_utf8(&part[..count]).unwrap());
+        }
+        stream.write_all(told.as_bytes()).await.unwrap();
+        text
+    });
+    (url, asked)
+}
+
+#[tokio::test]
+async fn a_day_that_is_no_longer_kept_is_asked_of_the_history() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nConnection: close\r\n\r\n\
+                  #datatype,string,long,dateTime:RFC3339,long\r\n#group,false,false,false,false\r\n\
+                  #default,_result,,,\r\n,result,table,_time,_value\r\n\
+                  ,,0,2026-11-01T09:15:00Z,7\r\n";
+    let (url, asked) = influx(answer).await;
+    let config = |url: &str| {
+        let mut config = defaults();
+        config.history = Some(History {
+            server: crate::client::influx::Server {
+                url: url.parse().unwrap(),
+                org: String::new(),
+                bucket: "calls".to_owned(),
+                token: None,
+            },
+            series: Default::default(),
+            timeout: std::time::Duration::from_secs(5),
+        });
+        config
+    };
+    let mut small = config(&url);
+    small.retention = std::time::Duration::from_secs(86_400);
+    let bed = Bed::new(small, &Store::memory()).await;
+    for day in 0..3 {
+        let event = event(day, "a", "p", "held", -(day as i64) * 86_400);
+        bed.sink.write(batch(vec![event])).await.unwrap();
+    }
+    let old = &[("date", "2026-11-01"), ("tz", "Europe/Berlin")];
+    let answer = bed.ask("heatmap", old).await;
+    let heatmap: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(
+        (&heatmap["source"], &heatmap["total"]),
+        (&"history".into(), &7.into())
+    );
+    assert_eq!(heatmap["data"][10][15], 7);
+    let query = asked.await.unwrap();
+    assert!(query.contains("2026-10-31T23:00:00.000Z"), "{query}");
+    // What is kept is not asked for; nobody listens there any more.
+    assert_eq!(
+        bed.ask("heatmap", &[("date", "2026-11-20")]).await.status,
+        200
+    );
+    let gone = bed.ask("heatmap", old).await;
+    assert_eq!(gone.status, 503);
+    assert!(!String::from_utf8(gone.body).unwrap().contains("127.0.0.1"));
 }

@@ -7,7 +7,7 @@
 //! | `heatmap?date=&tz=&format=` | a day, today by default, of any zone: `json`, `svg` or `png` |
 //!
 //! Memory is looked at under the lock for as long as copying takes; folding, writing and drawing
-//! happen after it. The answer of `state` is kept until something changes.
+//! happen after it. Days that are no longer kept come from the history, if there is one. The answer of `state` is kept until something changes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,11 +19,13 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use super::Shared;
-use super::config::zone;
+use super::config::{Config, zone};
 use super::days::{Grid, Span};
 use super::facts::Hashes;
+use super::history::{History, Past};
 use super::picture::{Picture, Scene};
 use crate::clock::format_timestamp;
+use crate::failure::Failure;
 use crate::observe::{Query, View, ViewAnswer};
 
 /// Pictures that are drawn at the same time: each takes 6 MB and a thread.
@@ -34,6 +36,7 @@ pub(super) struct ActivityView {
     pub shared: Shared,
     hashes: Hashes,
     zone: TimeZone,
+    history: Option<Past>,
     kept: Mutex<Option<State>>,
     drawings: Semaphore,
 }
@@ -88,14 +91,18 @@ impl View for ActivityView {
 }
 
 impl ActivityView {
-    pub fn new(shared: Shared, hashes: Hashes, zone: TimeZone) -> Self {
-        Self {
+    /// # Errors
+    /// As [`History::open`].
+    pub fn new(shared: Shared, hashes: Hashes, config: &Config) -> Result<Self, Failure> {
+        let history = config.history.as_ref().map(History::open).transpose()?;
+        Ok(Self {
             shared,
             hashes,
-            zone,
+            zone: config.timezone.clone(),
+            history,
             kept: Mutex::default(),
             drawings: Semaphore::new(DRAWINGS),
-        }
+        })
     }
 
     fn today(&self, zone: &TimeZone) -> Date {
@@ -218,13 +225,16 @@ impl ActivityView {
             let board = self.shared.lock();
             (board.days().read(&span), board.active())
         };
-        if !counts.complete {
-            let detail = "that day is no longer kept: see `retention` of the sink";
-            return ViewAnswer::problem(404, detail, Some("date"));
-        }
-        let grid = span.fold(&counts);
+        let (grid, source) = if counts.complete {
+            (span.fold(&counts), "memory")
+        } else {
+            match self.past(&asked).await {
+                Ok(grid) => (grid, "history"),
+                Err(answer) => return answer,
+            }
+        };
         if asked.format == Format::Json {
-            return asked.json(&grid);
+            return asked.json(&grid, source);
         }
         let Ok(_place) = self.drawings.acquire().await else {
             return ViewAnswer::problem(503, "nothing is drawn any more", None);
@@ -233,6 +243,21 @@ impl ActivityView {
         let drawn = tokio::task::spawn_blocking(move || asked.draw(&grid, active));
         let failed = |_| ViewAnswer::problem(500, "the picture could not be drawn", None);
         drawn.await.unwrap_or_else(failed)
+    }
+
+    /// A day that is no longer kept here.
+    async fn past(&self, asked: &Asked) -> Result<Grid, ViewAnswer> {
+        let Some(history) = &self.history else {
+            let detail = "that day is no longer kept: see `retention` and `history` of the sink";
+            return Err(ViewAnswer::problem(404, detail, Some("date")));
+        };
+        history
+            .day(asked.date, &asked.zone)
+            .await
+            .map_err(|failure| {
+                tracing::warn!(%failure, "the history of activity does not answer");
+                ViewAnswer::problem(503, "the history does not answer: see the log", None)
+            })
     }
 }
 
@@ -253,7 +278,7 @@ impl Asked {
         name.to_owned()
     }
 
-    fn json(&self, grid: &Grid) -> ViewAnswer {
+    fn json(&self, grid: &Grid, source: &str) -> ViewAnswer {
         let busiest = grid
             .busiest()
             .map(|(hour, minute, count)| json!({ "hour": hour, "minute": minute, "count": count }));
@@ -261,6 +286,7 @@ impl Asked {
         ViewAnswer::json(&json!({
             "date": self.date.to_string(),
             "timezone": self.zone_name(),
+            "source": source,
             "total": grid.total(),
             "busiest": busiest,
             "data": rows,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::line::{Content, Measurement, Points, Type, is_measurement, write_name};
 use crate::client::influx::{Precision, Server};
+use crate::diagnostic::{Span, quote};
 use crate::event::Path;
 use crate::setting::{Fields, Node, Setting, Size, wrong_type};
 
@@ -240,12 +241,16 @@ fn read_content(name: &str, node: &Node, fields: &mut Fields<'_>) -> Option<Cont
 }
 
 /// Names that InfluxDB keeps for itself, or that cannot be written.
-fn check_name(name: &str, span: crate::diagnostic::Span, fields: &mut Fields<'_>) {
+fn check_name(name: &str, span: Span, fields: &mut Fields<'_>) {
     let mut escaped = Vec::new();
     write_name(name, true, &mut escaped);
     if escaped.is_empty() || name == "time" || name.starts_with('_') {
         fields
-            .error("bad-name", span, "this cannot name a tag or a field")
+            .error(
+                "bad-name",
+                span,
+                format!("{} cannot name a tag or a field", quote(name)),
+            )
             .hint("InfluxDB keeps `time` and names that begin with `_` for itself");
     }
 }
