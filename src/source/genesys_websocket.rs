@@ -50,11 +50,8 @@ mod queue;
 mod socket;
 mod topics;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -165,6 +162,7 @@ impl Opener {
             context: shared.clone(),
             meter: context.meter.clone(),
             gaps: waiting,
+            covered: Mutex::default(),
         };
         let mut tasks = JoinSet::new();
         let plan = Plan {

@@ -12,6 +12,10 @@ use crate::observe::NodeMeter;
 /// Refused topics that an alert names; the others are counted.
 const NAMED: usize = 10;
 
+const FULL: &str = "genesys_channels_full";
+const REJECTED: &str = "genesys_topics_rejected";
+const NO_TOPICS: &str = "genesys_no_topics";
+
 /// Shared by the tasks of a source.
 pub(super) struct Board {
     meter: NodeMeter,
@@ -34,6 +38,10 @@ struct Standing {
 
 impl Board {
     pub fn new(meter: NodeMeter) -> Self {
+        // An earlier connection may have raised them.
+        for name in [FULL, REJECTED, NO_TOPICS] {
+            meter.alert(name, "the source has connected anew", false);
+        }
         Self {
             meter,
             state: Mutex::new(State {
@@ -84,8 +92,7 @@ impl Board {
                  further one would take another worker's"
             ),
         };
-        self.meter
-            .alert("genesys_channels_full", message, waiting > 0);
+        self.meter.alert(FULL, message, waiting > 0);
     }
 
     /// The placeholders stand for nothing: the lists of the platform are empty.
@@ -94,7 +101,7 @@ impl Board {
             true => "no topic is left once the placeholders are filled in",
             false => "there are topics",
         };
-        self.meter.alert("genesys_no_topics", message, none);
+        self.meter.alert(NO_TOPICS, message, none);
     }
 
     /// What became of a channel's topics. Refused ones are named, each once in the log.
@@ -136,8 +143,7 @@ impl Board {
             count if count > NAMED => format!("{count} topics are refused: {named}; …"),
             count => format!("{count} topics are refused: {named}"),
         };
-        self.meter
-            .alert("genesys_topics_rejected", message, !all.is_empty());
+        self.meter.alert(REJECTED, message, !all.is_empty());
     }
 }
 

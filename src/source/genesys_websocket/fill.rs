@@ -5,9 +5,9 @@
 //! `trunkline.conversation.reread`; what did happen in between is not to be had, but where every
 //! conversation stands now is. Gaps are filled one after the other.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use compact_str::CompactString;
 use futures::StreamExt;
@@ -17,10 +17,13 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::known::REREAD;
+use super::now;
 use super::opening::Context;
 use super::queue::{Item, Missed};
 use crate::observe::{Gap, NodeMeter};
 
+/// For how long a re-read is remembered, in microseconds: an hour.
+const COVERED: i64 = 3_600_000_000;
 /// Re-reads that may fail in a row before the rest is given up.
 const FAILURES: u64 = 20;
 /// Longest time that the details query is asked for: seven days.
@@ -33,6 +36,8 @@ pub(super) struct Filler {
     pub context: Arc<Context>,
     pub meter: NodeMeter,
     pub gaps: mpsc::Receiver<Missed>,
+    /// What was re-read lately, and when that began.
+    pub covered: Mutex<HashMap<CompactString, i64>>,
 }
 
 /// What was re-read.
@@ -64,6 +69,8 @@ impl Filler {
 
     async fn fill(&self, missed: Missed, outcome: &Outcome) {
         let fill = self.context.config.fill;
+        let old = missed.to - COVERED;
+        self.covered().retain(|_, began| *began >= old);
         let mut ids = self.context.memory.known().of(missed.channel);
         if fill.unknown {
             self.add_unknown(missed, &mut ids, outcome).await;
@@ -95,17 +102,33 @@ impl Filler {
                 return;
             }
         };
-        let mut known: HashSet<CompactString> = ids.iter().cloned().collect();
-        let usable = |id: &String| !id.is_empty() && id.len() <= 128;
-        for id in found.into_iter().filter(usable).map(CompactString::from) {
-            if known.insert(id.clone()) {
-                ids.push(id);
-            }
-        }
+        // What another channel knows of is re-read for that one's gaps.
+        let known = self.context.memory.known();
+        let mut new = HashSet::new();
+        let unknown = |id: &&String| {
+            (1..=128).contains(&id.len()) && !known.contains(id) && new.insert((*id).clone())
+        };
+        ids.extend(found.iter().filter(unknown).map(CompactString::from));
+    }
+
+    fn covered(&self) -> MutexGuard<'_, HashMap<CompactString, i64>> {
+        self.covered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it was re-read after this gap already, for that of another channel: when a network
+    /// fails, all channels have one.
+    fn is_covered(&self, id: &str, missed: Missed) -> bool {
+        let covered = self.covered();
+        covered.get(id).is_some_and(|began| *began >= missed.to)
     }
 
     async fn reread(&self, id: CompactString, missed: Missed, outcome: &Outcome) {
         let failed = || outcome.failed.fetch_add(1, Ordering::Relaxed);
+        if self.is_covered(&id, missed) {
+            outcome.reread.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let began = now();
         if outcome.in_a_row.load(Ordering::Relaxed) >= FAILURES {
             failed();
             return;
@@ -125,6 +148,7 @@ impl Filler {
             failed();
             return;
         };
+        self.covered().insert(id, began);
         outcome.in_a_row.store(0, Ordering::Relaxed);
         outcome.reread.fetch_add(1, Ordering::Relaxed);
         self.context

@@ -4,20 +4,25 @@
 //! that goes out of use (`retiring`, read for a short while beside its successor, so that nothing
 //! falls between the two), and one that is being opened.
 
+mod subscribe;
+mod waits;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::watch;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::config::Protocol;
 use super::memory::Grip;
 use super::now;
-use super::opening::{Context, Obstacle, On, Open, open, roll_after, subscribe};
+use super::opening::{Context, Obstacle, On, Open, open, roll_after};
 use super::queue::{Item, Missed};
 use super::socket::{Heard, Socket};
 use crate::failure::Failure;
+
+use waits::{done, next, old, until, why};
 
 /// A socket that has lived for so long was good: back-off begins anew after it.
 const STEADY: Duration = Duration::from_secs(5);
@@ -36,7 +41,7 @@ pub(super) struct Keeper {
     number: u32,
     topics: watch::Receiver<Arc<Vec<String>>>,
     current: Option<Current>,
-    retiring: Option<(Socket, Option<Grip>, Instant)>,
+    retiring: Option<Retiring>,
     opening: Option<BoxFuture<'static, Result<Open, Obstacle>>>,
     /// When the next one may be opened, while one is wanted.
     next_try: Option<Instant>,
@@ -50,6 +55,15 @@ pub(super) struct Keeper {
     /// Since when nothing is heard, and why.
     deaf: Option<(i64, &'static str)>,
     told: Instant,
+}
+
+/// A socket that goes out of use.
+struct Retiring {
+    socket: Socket,
+    grip: Option<Grip>,
+    /// When it is told goodbye; after that, when it is dropped.
+    at: Instant,
+    told: bool,
 }
 
 struct Current {
@@ -94,7 +108,7 @@ impl Keeper {
         let mut pings = self.pings();
         loop {
             let (silence, roll) = (self.silence(), self.roll());
-            let retire = self.retiring.as_ref().map(|(_, _, at)| *at);
+            let retire = self.retiring.as_ref().map(|old| old.at);
             // No branch comes first: a busy socket must not keep its successor from being opened.
             tokio::select! {
                 heard = next(&mut self.current) => self.hears(heard).await,
@@ -110,7 +124,7 @@ impl Keeper {
                 _ = pings.tick() => self.ping().await,
                 () = until(silence) => self.lost("silent", false).await,
                 () = until(roll), if self.opening.is_none() => self.replace(),
-                () = until(retire) => self.retire().await,
+                () = until(retire) => self.dismiss().await,
             }
         }
     }
@@ -221,17 +235,28 @@ impl Keeper {
         }
     }
 
+    /// The old socket is told goodbye. What was on its way is still read, until the other side
+    /// answers.
+    async fn dismiss(&mut self) {
+        match &mut self.retiring {
+            Some(old) if !old.told => {
+                old.told = true;
+                old.at = Instant::now() + OVERLAP;
+                old.socket.goodbye().await;
+            }
+            _ => self.retire().await,
+        }
+    }
+
     /// The old socket goes, and its channel is kept for the next one that is needed.
     async fn retire(&mut self) {
-        let Some((socket, grip, _)) = self.retiring.take() else {
+        let Some(Retiring { grip, .. }) = self.retiring.take() else {
             return;
         };
-        tokio::spawn(socket.close());
-        let ours = self
-            .current
-            .as_ref()
-            .and_then(|current| current.grip.as_ref());
-        if let Some(grip) = grip.filter(|old| ours.is_none_or(|ours| ours.channel != old.channel)) {
+        // With a new socket on the same channel it is not the channel that goes.
+        let ours = self.context.memory.grip(self.number);
+        let is_ours = |old: &Grip| ours.as_ref().is_some_and(|it| it.channel == old.channel);
+        if let Some(grip) = grip.filter(|old| !is_ours(old)) {
             self.context.maker.give_back(grip).await;
         }
     }
@@ -245,7 +270,11 @@ impl Keeper {
         self.attempts += 1;
         (self.subscribing, self.subscribe_at) = (None, None);
         let grip = current.grip.filter(|_| !gone);
-        if let Some((socket, old, _)) = self.retiring.take() {
+        let old = self.retiring.take_if(|old| !old.told);
+        if let Some(Retiring {
+            socket, grip: old, ..
+        }) = old
+        {
             // The new one died young, and the old one still lives.
             tracing::info!(%source, channel, reason, "the new socket is lost; the old one stays");
             self.context.memory.hold(channel, old.clone());
@@ -334,7 +363,12 @@ impl Keeper {
         };
         if let Some(old) = self.current.replace(new) {
             self.retire().await;
-            self.retiring = Some((old.socket, old.grip, Instant::now() + OVERLAP));
+            self.retiring = Some(Retiring {
+                socket: old.socket,
+                grip: old.grip,
+                at: Instant::now() + OVERLAP,
+                told: false,
+            });
         }
         self.subscribing = None;
         self.next_try = None;
@@ -380,93 +414,5 @@ impl Keeper {
             let failure = Failure::disconnected("genesys_unreachable", message);
             self.context.inlet.tell(Item::Failed(failure)).await;
         }
-    }
-
-    fn may_subscribe(&self) -> bool {
-        self.current.is_some() && self.subscribing.is_none()
-    }
-
-    /// Puts the topics on the channel of the current socket.
-    fn subscribe(&mut self) {
-        self.subscribe_at = None;
-        let grip = self
-            .current
-            .as_ref()
-            .and_then(|current| current.grip.clone());
-        let Some(grip) = grip else { return };
-        let (context, number) = (self.context.clone(), self.number);
-        let topics = self.topics.borrow_and_update().clone();
-        self.subscribing = Some(Box::pin(async move {
-            subscribe(&context, number, &grip.channel, &topics).await
-        }));
-    }
-
-    async fn subscribed(&mut self, answer: Result<bool, Obstacle>) {
-        match answer {
-            Ok(true) => {
-                // With that the channel lives for another day.
-                let (config, at) = (&self.context.config, now());
-                let roll = roll_after(config, self.number, at);
-                if let Some(Current {
-                    grip: Some(grip),
-                    roll_at,
-                    ..
-                }) = &mut self.current
-                {
-                    (grip.made, *roll_at) = (at, Instant::now() + roll);
-                    self.context.memory.hold(self.number, Some(grip.clone()));
-                }
-            }
-            Ok(false) => self.lost("channel_gone", true).await,
-            Err(Obstacle::Fatal(failure)) => self.context.inlet.tell(Item::Failed(failure)).await,
-            Err(Obstacle::Full) => {}
-            Err(Obstacle::Later(why, _, asked)) => {
-                let (source, channel) = (&self.context.node, self.number);
-                tracing::warn!(%source, channel, "topics not set yet: {why}");
-                let wait = self.context.config.backoff.wait(4, asked);
-                self.subscribe_at = Some(Instant::now() + wait);
-            }
-        }
-    }
-}
-
-/// Why a socket was closed. 1001 is what the platform sends to one that was idle.
-fn why(code: Option<u16>) -> &'static str {
-    match code {
-        Some(1000) => "closed",
-        Some(1001) => "going_away",
-        Some(_) => "closed_with_error",
-        None => "broken_off",
-    }
-}
-
-async fn next(current: &mut Option<Current>) -> Heard {
-    match current {
-        Some(current) => current.socket.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn old(retiring: &mut Option<(Socket, Option<Grip>, Instant)>) -> Heard {
-    match retiring {
-        Some((socket, _, _)) => socket.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Awaits a future that is there and takes it out when it is done.
-async fn done<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
-    let Some(future) = slot else {
-        return std::future::pending().await;
-    };
-    let value = future.await;
-    *slot = None;
-    value
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

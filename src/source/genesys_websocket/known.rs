@@ -85,6 +85,11 @@ impl Known {
         ours.map(|(id, _)| id.clone()).collect()
     }
 
+    /// Whether any channel knows it.
+    pub fn contains(&self, id: &str) -> bool {
+        self.ids.contains_key(id)
+    }
+
     pub fn len(&self) -> usize {
         self.ids.len()
     }

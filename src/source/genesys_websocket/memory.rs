@@ -80,9 +80,21 @@ impl Memory {
         *last = at.max(*last);
     }
 
-    /// When the channel was last heard in this process.
-    pub fn last_heard(&self, channel: u32) -> Option<i64> {
-        self.held().heard.get(&channel).copied()
+    /// Since when this process may have missed something of the channel: when it was last heard, or
+    /// the beginning of a gap that an earlier connection did not come to fill.
+    pub fn resume(&self, channel: u32) -> Option<i64> {
+        let mut held = self.held();
+        let last = held.heard.get(&channel).copied()?;
+        let mut since = last;
+        held.open.retain(|(of, from)| {
+            let ours = *of == channel;
+            if ours {
+                since = since.min(*from);
+            }
+            !ours
+        });
+        held.heard.insert(channel, since);
+        Some(since)
     }
 
     /// A gap is to be re-read.
@@ -118,6 +130,7 @@ impl Memory {
     pub fn trim(&self, needed: u32) -> Vec<Grip> {
         let mut held = self.held();
         held.heard.retain(|number, _| *number < needed);
+        held.open.retain(|(number, _)| *number < needed);
         let rest = held.grips.split_off(&needed);
         held.changes += u64::from(!rest.is_empty());
         rest.into_values().collect()
@@ -246,5 +259,10 @@ mod tests {
         assert_eq!(at(&memory), Some(30));
         memory.heard(0, 20);
         assert_eq!(at(&memory), Some(30));
+        // Another connection takes up what this one leaves.
+        memory.open_gap(0, 20);
+        assert_eq!(memory.resume(0), Some(20));
+        assert_eq!(at(&memory), Some(20));
+        assert_eq!(memory.resume(1), None);
     }
 }

@@ -114,7 +114,7 @@ fn place(
         let (sender, receiver) = watch::channel(topics.clone());
         senders.push(sender);
         // A channel that is added later has missed nothing.
-        let heard = context.memory.last_heard(number);
+        let heard = context.memory.resume(number);
         let heard = heard.map(|at| (at, "reconnect"));
         let restart = since.filter(|_| first).map(|at| (at, "restart"));
         let deaf = heard.or(restart);

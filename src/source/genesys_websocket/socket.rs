@@ -164,9 +164,9 @@ impl Socket {
         answers
     }
 
-    /// Says goodbye, if the other side listens.
-    pub async fn close(mut self) {
-        let _ = tokio::time::timeout(SEND, self.stream.close(None)).await;
+    /// Says goodbye. What was on its way can still be read, up to the answer.
+    pub async fn goodbye(&mut self) {
+        self.send(Message::Close(None)).await;
     }
 }
 
