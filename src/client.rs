@@ -4,5 +4,6 @@
 //! One HTTP stack (reqwest), one TLS stack (rustls with ring). What fails here has a reason and a
 //! kind ([`crate::failure::Failure`]); a message never holds a credential, nor a URL's query.
 
+pub mod genesys;
 pub mod http;
 pub mod influx;

@@ -16,6 +16,7 @@ mod detect;
 mod feed;
 mod fingerprint;
 mod framer;
+mod line_file;
 mod lines;
 mod lines_out;
 mod reader;
@@ -28,6 +29,7 @@ mod tests;
 pub use decode::{Decoded, decode, letter_about};
 pub use feed::{Fed, Feed, Outlet, Piece, provenance};
 pub use fingerprint::{Fingerprint, Likeness};
+pub use line_file::{LineFile, LineFileSettings, LineSync, is_half_event};
 pub use lines_out::{LineWriter, Target};
 pub use reader::Reader;
 

@@ -19,6 +19,7 @@ pub mod replay;
 mod roots;
 pub mod run;
 mod sections;
+mod simulated;
 mod storage;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use crate::seal::Keyring;
 pub use interface::Interface;
 pub use print::Print;
 pub use pump::PumpPolicy;
+pub use simulated::Platform;
 
 /// A pipeline that was checked: it can be built, drawn and run.
 pub struct Pipeline {
@@ -46,6 +48,8 @@ pub struct Pipeline {
     pub dead_letter: Option<DeadLetterNode>,
     /// Masks dead letters.
     pub redact: Arc<dyn crate::layer::Redact>,
+    /// The simulated platform that some source reads; none where no source asks for one.
+    pub simulator: Option<Platform>,
     /// Bounds on what is under way, and the deadline of a delivery.
     pub delivery: PumpPolicy,
     /// How long a drain may take before what is left is given up; default 30 s.

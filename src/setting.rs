@@ -77,6 +77,15 @@ impl Node {
         }
     }
 
+    /// Whether it is one reference and nothing else, and empty: what `"${NAME:-}"` leaves of a
+    /// variable that is not set.
+    pub fn is_unset(&self) -> bool {
+        let empty = matches!(&self.value, Value::Text(text) if text.is_empty());
+        let null = |value: &Value| *value == Value::Null;
+        let other = self.other.as_deref();
+        (empty && other.is_some_and(null)) || (null(&self.value) && other.is_some())
+    }
+
     /// Whether the value could not be made out and that is reported already: whoever reads nodes by
     /// hand says nothing more about it ([`wrong_type`] and all types here do so by themselves).
     pub fn is_broken(&self) -> bool {

@@ -1,1 +1,7 @@
-//! The Genesys Cloud platform on loopback, so that everything runs with no account and no network.
+//! The platforms that pipelines speak to, on loopback: everything runs with no account and no network.
+
+mod genesys;
+
+pub use genesys::{
+    Client, Config, Control, Counts, Fate, Faults, How, Integration, Limits, Shown, Simulator, Told,
+};

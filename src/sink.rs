@@ -90,10 +90,7 @@ impl SinkPart for Config {
             Self::Activity(config) => config.kept(),
             Self::Blackhole(_) => Kept::Nothing,
             Self::File(config) => config.kept(),
-            Self::Influxdb(_) => Kept::Lasting {
-                idempotent: Some("a point is written by its series and time"),
-                limit: Some("as long as the bucket keeps them"),
-            },
+            Self::Influxdb(config) => config.kept(),
             Self::Stdout(_) => Kept::Lasting {
                 idempotent: None,
                 limit: Some("as far as the pipe: what its reader loses is not known here"),
@@ -129,7 +126,7 @@ impl SinkPart for Config {
                     context.stack(sink)
                 }
                 Self::Influxdb(config) => {
-                    let sink = config.open(&context.policy, context.meter.clone())?;
+                    let sink = config.open(&context.policy, context.meter.clone()).await?;
                     context.stack(sink)
                 }
                 Self::Stdout(_) => {

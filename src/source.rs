@@ -1,13 +1,14 @@
 //! Where events come from.
 
 pub mod file;
+pub mod genesys_websocket;
 pub mod stdin;
 
 use std::sync::Arc;
 
 use crate::codec::{Compression, Framing, Limits};
 use crate::failure::Failure;
-use crate::layer::{Replays, SourceContext, SourcePart};
+use crate::layer::{Replays, SourceContext, SourcePart, VisitPaths};
 use crate::setting::{Fields, Size};
 use crate::stage::{OpenSource, Source};
 
@@ -74,12 +75,14 @@ impl Format {
 }
 
 /// The catalogue: every type of source, by its name in a pipeline file.
-pub const KINDS: &[&str] = &["file", "stdin"];
+pub const KINDS: &[&str] = &["file", "genesys_websocket", "stdin"];
 
 /// A source as a pipeline file says it.
 pub enum Config {
     /// Files, folders and patterns of them.
     File(file::Config),
+    /// The WebSockets of Genesys Cloud.
+    GenesysWebsocket(genesys_websocket::Opener),
     /// Standard input.
     Stdin(stdin::Config),
 }
@@ -89,6 +92,9 @@ impl Config {
     pub fn check(kind: &str, fields: &mut Fields<'_>) -> Option<Self> {
         match kind {
             "file" => file::Config::check(fields).map(Self::File),
+            "genesys_websocket" => genesys_websocket::Config::check(fields)
+                .map(genesys_websocket::Opener::new)
+                .map(Self::GenesysWebsocket),
             "stdin" => stdin::Config::check(fields).map(Self::Stdin),
             _ => None,
         }
@@ -96,11 +102,28 @@ impl Config {
 }
 
 impl SourcePart for Config {
+    fn paths(&mut self, visit: VisitPaths<'_>) {
+        if let Self::GenesysWebsocket(source) = self {
+            source.paths(visit);
+        }
+    }
+
     fn replays(&self) -> Replays {
         match self {
             Self::File(_) => Replays::Again,
+            Self::GenesysWebsocket(_) => {
+                Replays::Gone("since the platform does not send events again")
+            }
             Self::Stdin(_) => Replays::Gone("since a pipe is read once"),
         }
+    }
+
+    fn wants_durable(&self) -> bool {
+        matches!(self, Self::GenesysWebsocket(_))
+    }
+
+    fn wants_simulator(&self) -> bool {
+        matches!(self, Self::GenesysWebsocket(source) if source.config().wants_simulator())
     }
 
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource {
@@ -127,6 +150,7 @@ impl Config {
                 let cursor = store.checkpoints(node).await?;
                 file::open(config, node, paths, cursor, progress)
             }
+            Self::GenesysWebsocket(source) => source.open(context).await,
             Self::Stdin(config) => stdin::open(config, node, paths, progress),
         }
     }

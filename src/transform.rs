@@ -9,12 +9,16 @@ pub mod pii_mask;
 pub mod route;
 pub mod schema_validate;
 
+use std::future::ready;
 use std::path::Path as FilePath;
+
+use futures::future::BoxFuture;
 
 use crate::failure::Failure;
 use crate::layer::{TransformContext, TransformPart, VisitPaths};
 use crate::setting::Fields;
 use crate::stage::Stage;
+use crate::state::Table;
 
 /// The catalogue: every type of transform, by its name in a pipeline file.
 pub const KINDS: &[&str] = &[
@@ -93,6 +97,13 @@ impl TransformPart for Config {
             Self::Route(config) => config.paths(visit),
             Self::PiiMask(config) => config.paths(visit),
             Self::SchemaValidate(config) => config.paths(visit),
+        }
+    }
+
+    fn prepare<'a>(&'a mut self, table: &'a Table) -> BoxFuture<'a, Result<(), Failure>> {
+        match self {
+            Self::CausalReorder(config) => Box::pin(config.prepare(table)),
+            _ => Box::pin(ready(Ok(()))),
         }
     }
 

@@ -173,7 +173,7 @@ fn reads_its_settings_and_tells_every_mistake() {
         check("{infer: false, others: pass, include: [names, attributes], drift: fields}").is_ok()
     );
     let codes = check("{infer: maybe, others: keep, include: [faces], drift: 1}");
-    let codes = codes.err().expect("mistakes");
+    let codes = codes.expect_err("mistakes");
     assert_eq!(
         codes,
         ["wrong-type", "unknown-value", "unknown-value", "wrong-type"]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use trunkline::codec::{Compression, Framing};
+use trunkline::codec::{Compression, Framing, LineSync};
 use trunkline::config::{Fixed, parse};
 use trunkline::diagnostic::Report;
 use trunkline::setting::Fields;
@@ -109,13 +109,10 @@ fn the_standard_input_is_not_compressed_unless_said() {
 #[test]
 fn sinks_take_what_they_say() {
     let config = good("path: out/a.ndjson", file_sink::Config::check);
-    assert_eq!((config.append, config.sync), (true, file_sink::Sync::None));
+    assert_eq!((config.append, config.sync), (true, LineSync::None));
     let all = "{ path: a, append: false, sync: batch, format: json_lines }";
     let config = good(all, file_sink::Config::check);
-    assert_eq!(
-        (config.append, config.sync),
-        (false, file_sink::Sync::Batch)
-    );
+    assert_eq!((config.append, config.sync), (false, LineSync::Batch));
     assert_eq!(read("path: out/", file_sink::Config::check).1, ["bad-path"]);
     assert_eq!(
         read("{ path: a, format: csv }", file_sink::Config::check).1,

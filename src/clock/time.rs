@@ -53,16 +53,37 @@ pub fn format_timestamp(micros: i64) -> String {
     let (seconds, fraction) = (micros.div_euclid(SECOND), micros.rem_euclid(SECOND));
     let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
     let (year, month, day) = date_of(days);
-    let year = match year {
-        0..=9999 => format!("{year:04}"),
-        _ => format!("{year:+07}"),
-    };
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    let fraction = match fraction % 1000 {
-        0 => format!("{:03}", fraction / 1000),
-        _ => format!("{fraction:06}"),
-    };
-    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction}Z")
+    // Digit by digit: this is done for every event that a transform makes.
+    let mut out = String::with_capacity(27);
+    match year {
+        0..=9999 => digits(&mut out, year, 1000),
+        _ => out.push_str(&format!("{year:+07}")),
+    }
+    for (mark, part) in [
+        ('-', month),
+        ('-', day),
+        ('T', second / 3600),
+        (':', second / 60 % 60),
+        (':', second % 60),
+    ] {
+        out.push(mark);
+        digits(&mut out, part, 10);
+    }
+    out.push('.');
+    match fraction % 1000 {
+        0 => digits(&mut out, fraction / 1000, 100),
+        _ => digits(&mut out, fraction, 100_000),
+    }
+    out.push('Z');
+    out
+}
+
+/// Appends a number from 0 with all its digits; `place` is what the first of them counts.
+fn digits(out: &mut String, number: i64, mut place: i64) {
+    while place > 0 {
+        out.push(char::from(b'0' + (number / place % 10) as u8));
+        place /= 10;
+    }
 }
 
 fn parse(text: &str, lenient: bool) -> Option<i64> {

@@ -1,4 +1,4 @@
-//! JSON lines out: one thread that serialises batches and writes them, in the order of the calls.
+//! Lines out: one thread that serialises batches and writes them, in the order of the calls.
 
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
@@ -22,8 +22,16 @@ pub trait Target: Send + 'static {
 }
 
 struct Job {
-    batch: Batch,
+    lines: Lines,
     reply: oneshot::Sender<Result<(), Failure>>,
+}
+
+/// What is to be written.
+enum Lines {
+    /// Each event as one line of JSON.
+    Events(Batch),
+    /// Whole lines, as they are.
+    Text(Vec<u8>),
 }
 
 /// The way to the thread, which ends when the last clone is dropped and all is written.
@@ -55,12 +63,27 @@ impl LineWriter {
     /// # Errors
     /// As the target says.
     pub async fn write(&self, batch: Batch) -> Result<(), Failure> {
-        if batch.is_empty() {
-            return Ok(());
+        match batch.is_empty() {
+            true => Ok(()),
+            false => self.send(Lines::Events(batch)).await,
         }
+    }
+
+    /// The same with lines that are made already; each ends with its line break.
+    ///
+    /// # Errors
+    /// As the target says.
+    pub async fn write_text(&self, lines: Vec<u8>) -> Result<(), Failure> {
+        match lines.is_empty() {
+            true => Ok(()),
+            false => self.send(Lines::Text(lines)).await,
+        }
+    }
+
+    async fn send(&self, lines: Lines) -> Result<(), Failure> {
         let (reply, answer) = oneshot::channel();
         // A thread that is gone drops the job, and its reply with it.
-        let _ = self.jobs.send(Job { batch, reply });
+        let _ = self.jobs.send(Job { lines, reply });
         answer.await.unwrap_or_else(|_| {
             let message = "the thread that writes met an error of its own";
             Err(Failure::fatal("writer_gone", message))
@@ -73,11 +96,14 @@ fn run(waiting: &Receiver<Job>, mut target: impl Target) {
     let mut replies = Vec::new();
     while let Ok(first) = waiting.recv() {
         let mut next = Ok(first);
-        while let Ok(Job { batch, reply }) = next {
-            batch
-                .events()
-                .iter()
-                .for_each(|event| push(&mut lines, event));
+        while let Ok(Job { lines: more, reply }) = next {
+            match more {
+                Lines::Events(batch) => {
+                    let events = batch.events().iter();
+                    events.for_each(|event| push(&mut lines, event));
+                }
+                Lines::Text(text) => lines.extend_from_slice(&text),
+            }
             replies.push(reply);
             next = if lines.len() < GROUP_BYTES {
                 waiting.try_recv()

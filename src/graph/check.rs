@@ -13,6 +13,7 @@ use super::encryption;
 use super::interface;
 use super::outline::{Doubts, Kind, Outline, Shape};
 use super::print::{Print, print};
+use super::simulated::{self, Platform};
 use super::{
     DeadLetterNode, Input, Pipeline, SinkNode, SourceNode, StateSetting, TransformNode, storage,
 };
@@ -73,6 +74,7 @@ struct Settings {
     state: StateSetting,
     encryption: Option<crate::seal::Keyring>,
     api: Option<interface::Interface>,
+    simulator: Option<Platform>,
     delivery: super::PumpPolicy,
     grace: Duration,
     dead_letter: Option<DeadLetterNode>,
@@ -105,6 +107,8 @@ struct Checking {
     files: Vec<PathBuf>,
     /// Sources whose readers have a buffer on disk unless they say otherwise.
     durable: HashSet<String>,
+    /// Sources that read the simulated platform.
+    simulated: Vec<(String, Span)>,
     /// Nodes whose buffers say how many batches are under way.
     says_in_flight: HashSet<String>,
 }
@@ -130,6 +134,7 @@ impl Checking {
         };
         let encryption = encryption::read(&mut fields);
         let api = interface::read(&mut fields);
+        let simulator = simulated::read(&mut fields);
         let delivery = common::delivery(&mut fields);
         let grace = fields.or("grace", Duration::from_secs(30));
         let dead_letter = self.dead_letter("the pipeline", &mut fields);
@@ -138,17 +143,33 @@ impl Checking {
         for section in SECTIONS {
             self.section(section, &mut fields);
         }
+        if simulator.is_none() && !fields.has("simulator") {
+            self.check_platform(&mut fields);
+        }
         fields.finish();
         Some(Settings {
             name: name.unwrap_or_default(),
             state,
             encryption,
             api,
+            simulator,
             delivery,
             grace,
             dead_letter,
             letters,
         })
+    }
+
+    /// Sources that name no platform, in a file without a simulator.
+    fn check_platform(&self, fields: &mut Fields<'_>) {
+        for (name, span) in &self.simulated {
+            let message = format!(
+                "source `{name}` names no platform: `region` and `auth` are missing or empty"
+            );
+            fields.error("missing-field", *span, message).hint(
+                "set them, or add `simulator: {}` to the pipeline to read a simulated platform",
+            );
+        }
     }
 
     fn section(&mut self, section: &'static str, fields: &mut Fields<'_>) {
@@ -243,6 +264,9 @@ impl Checking {
             let dead_letter = self.dead_letter(&what, fields);
             if part.as_ref().is_some_and(|part| part.wants_durable()) {
                 self.durable.insert(key.name.clone());
+            }
+            if part.as_ref().is_some_and(SourcePart::wants_simulator) {
+                self.simulated.push((key.name.clone(), key.span));
             }
             if !fields.has("dead_letter") {
                 self.bare.get_or_insert(key.span);
@@ -476,6 +500,7 @@ impl Checking {
             state,
             encryption,
             api,
+            simulator,
             delivery,
             grace,
             dead_letter,
@@ -503,6 +528,8 @@ impl Checking {
             .into_iter()
             .filter_map(|draft| draft.node)
             .collect();
+        // With an account of its own a pipeline reads the real platform alone.
+        let simulator = simulator.filter(|_| !self.simulated.is_empty());
         let name = name.into();
         Pipeline {
             name,
@@ -516,6 +543,7 @@ impl Checking {
             state,
             encryption,
             api,
+            simulator,
         }
     }
 }

@@ -27,7 +27,9 @@ pub struct Interface {
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<Interface> {
     fields.section("api", "api", |f| {
         let address = f.required::<Address>("address");
-        let token = f.node("token").map(|node| token(node, f.report()));
+        // A variable that is not set, and may not be, asks for none.
+        let token = f.node("token").filter(|node| !node.is_unset());
+        let token = token.map(|node| token_of(node, f.report()));
         let cors = f.each("cors", origin);
         if cors.len() > MOST_ORIGINS {
             let message = format!(
@@ -57,7 +59,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Interface> {
 }
 
 /// A message about a token written into the file has no place: the line would be shown with it.
-fn token(node: &Node, report: &mut Report) -> Option<Secret> {
+fn token_of(node: &Node, report: &mut Report) -> Option<Secret> {
     let token = Secret::read(node, report)?;
     let line = node.span.line;
     // What a header cannot carry would lock everybody out.

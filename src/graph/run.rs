@@ -12,6 +12,7 @@ use tokio::time::{Instant, Sleep};
 use super::assembly::{Assembly, Surroundings};
 use super::pump::Alarm;
 use super::roots::{Roots, Start};
+use super::simulated::start_platform;
 use super::{Pipeline, StateSetting};
 use crate::edge::Tasks;
 use crate::failure::Failure;
@@ -127,12 +128,20 @@ async fn drive(
     let (tasks, grace) = (Tasks::default(), pipeline.grace);
     let alarm = Arc::new(Alarm::default());
     let (roots, starts) = Roots::new();
+    // Ends with this function, after everything that reads it.
+    let (_platform, simulator) = match pipeline.simulator.clone() {
+        Some(platform) => {
+            let (platform, at) = start_platform(platform).await?;
+            (Some(platform), Some(at))
+        }
+        None => (None, None),
+    };
     let with = Surroundings {
         observer: observer.clone(),
         store,
         tasks: tasks.clone(),
         roots: roots.clone(),
-        simulator: None,
+        simulator,
         alarm: alarm.clone(),
     };
     let mut assembly = Assembly::new(with, &pipeline);

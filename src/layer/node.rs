@@ -72,8 +72,8 @@ pub trait TransformPart: Send {
         false
     }
     /// Fetches what it needs before it is built: from another system, if it must be. Called once, also
-    /// where there are several lanes.
-    fn prepare(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
+    /// where there are several lanes, with the table that all of them have.
+    fn prepare<'a>(&'a mut self, _: &'a Table) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(futures::future::ready(Ok(())))
     }
     /// Builds the node in front of its outputs; behind a partitioned edge once for each lane.

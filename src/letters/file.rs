@@ -1,7 +1,7 @@
 //! A file of dead letters, one in a line.
 //!
 //! A pipeline that runs may append to the file at any moment. It takes the file's lock exclusively
-//! for each append, and looks then whether the file is still the one of that name (`sink::file`).
+//! for each append, and looks then whether the file is still the one of that name (`codec::line_file`).
 //! Whoever rewrites the file holds the lock shared while the last lines are copied and the copy
 //! takes the file's name: nothing is appended in between, and what comes later goes to the copy.
 

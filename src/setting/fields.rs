@@ -82,6 +82,12 @@ impl<'a> Fields<'a> {
         T::read(node, self.report)
     }
 
+    /// A field that may be absent, or empty: what `"${NAME:-}"` leaves of a variable that is not set.
+    pub fn filled<T: Setting>(&mut self, name: &'static str) -> Option<T> {
+        let node = self.node(name).filter(|node| !node.is_unset())?;
+        T::read(node, self.report)
+    }
+
     /// A field with a default, which also stands in for a wrong value (which is reported).
     pub fn or<T: Setting>(&mut self, name: &'static str, default: T) -> T {
         self.optional(name).unwrap_or(default)

@@ -5,17 +5,14 @@
 //! the file whole or not at all: what a write left halfway is cut off again, at once when the write
 //! fails and at the next opening after a crash.
 
-mod output;
-
 use std::path::PathBuf;
 
-use crate::codec::LineWriter;
+use crate::codec::{LineFile, LineFileSettings, LineSync, LineWriter, is_half_event};
 use crate::event::Batch;
 use crate::failure::Failure;
 use crate::layer::Kept;
 use crate::setting::Fields;
 use crate::stage::Sink;
-use output::Output;
 
 /// The settings of a sink of type `file`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,17 +23,7 @@ pub struct Config {
     /// should not be combined with a source that goes on where it stopped.
     pub append: bool,
     /// When lines count as written; default: when the operating system has them.
-    pub sync: Sync,
-}
-
-/// When lines count as written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sync {
-    /// When the operating system has them.
-    #[default]
-    None,
-    /// When they are on the disk. Batches that wait share one flush.
-    Batch,
+    pub sync: LineSync,
 }
 
 impl Config {
@@ -51,7 +38,10 @@ impl Config {
                 .hint("put the name of the file behind the last `/`");
         }
         let append = fields.or("append", true);
-        let sync = fields.choice("sync", &[("none", Sync::None), ("batch", Sync::Batch)]);
+        let sync = fields.choice(
+            "sync",
+            &[("none", LineSync::None), ("batch", LineSync::Batch)],
+        );
         // The only format so far; a field all the same, so that files say what they mean.
         fields.choice("format", &[("json_lines", ())]);
         Some(Self {
@@ -69,8 +59,10 @@ impl Config {
             return Kept::UntilRestart;
         }
         let limit = match self.sync {
-            Sync::None => Some("a loss of power may take lines (`sync: batch` does not lose them)"),
-            Sync::Batch => None,
+            LineSync::None => {
+                Some("a loss of power may take lines (`sync: batch` does not lose them)")
+            }
+            LineSync::Batch => None,
         };
         Kept::Lasting {
             idempotent: None,
@@ -88,9 +80,15 @@ pub struct FileSink(LineWriter);
 /// # Errors
 /// `Fatal` when the file cannot be made, read or written, or when something else writes to it.
 pub async fn open(config: &Config, node: &str) -> Result<FileSink, Failure> {
-    let (config, node) = (config.clone(), node.to_owned());
+    let node = node.to_owned();
+    let settings = LineFileSettings {
+        path: config.path.clone(),
+        append: config.append,
+        sync: config.sync,
+        is_half: is_half_event,
+    };
     let opened = tokio::task::spawn_blocking(move || {
-        LineWriter::start(&node, Output::open(&config)?).map(FileSink)
+        LineWriter::start(&node, LineFile::open(&settings)?).map(FileSink)
     });
     opened.await.unwrap_or_else(|_| {
         let message = "opening the file met an error of its own";

@@ -25,14 +25,16 @@ mod line;
 mod lines;
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use config::Config;
+pub use config::{Config, Target};
 
 use crate::client::influx::Client;
+use crate::codec::{LineFile, LineFileSettings, LineSync, LineWriter};
 use crate::event::{Batch, Origin};
 use crate::failure::{Cause, Failure, Kind};
-use crate::layer::StackPolicy;
+use crate::layer::{Kept, StackPolicy};
 use crate::observe::NodeMeter;
 use crate::stage::Sink;
 use deliver::Deliver;
@@ -48,32 +50,70 @@ pub const CALLS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 #[derive(Clone)]
 pub struct Influx {
     points: Arc<Points>,
-    gather: Gather<Deliver>,
+    way: Way,
+}
+
+#[derive(Clone)]
+enum Way {
+    Server(Gather<Deliver>),
+    File(LineWriter),
 }
 
 impl Config {
     /// Opens the sink. Does not connect: a server that is not there yet is one that is away.
     ///
     /// # Errors
-    /// `Fatal`, when the token cannot be sent, or the machine has no randomness for TLS.
-    pub fn open(self, policy: &StackPolicy, meter: NodeMeter) -> Result<Influx, Failure> {
-        // A write is clocked from its call to its answer. Waiting may take a third of that, and the
-        // requests have the rest.
-        let wait = policy.timeout / 3;
-        let client = Client::new(&self.server, policy.timeout - wait)?;
-        let mut batches = self.batches;
-        batches.flush_interval = batches.flush_interval.min(wait);
-        let most_calls = match &policy.per_key {
-            // Each key has its own.
-            Some(_) => usize::MAX,
-            None => policy.concurrency.get(),
+    /// `Fatal`, when the token cannot be sent, the machine has no randomness for TLS, or the file
+    /// cannot be written.
+    pub async fn open(self, policy: &StackPolicy, meter: NodeMeter) -> Result<Influx, Failure> {
+        let way = match self.target {
+            Target::Server(server) => {
+                let most_calls = match &policy.per_key {
+                    // Each key has its own.
+                    Some(_) => usize::MAX,
+                    None => policy.concurrency.get(),
+                };
+                // A write is clocked from its call to its answer. Waiting may take a third of that,
+                // and the requests have the rest.
+                let wait = policy.timeout / 3;
+                let client = Client::new(&server, policy.timeout - wait)?;
+                let mut batches = self.batches;
+                batches.flush_interval = batches.flush_interval.min(wait);
+                let deliver = Deliver::new(client, self.points.precision, self.gzip, wait, meter);
+                Way::Server(Gather::new(batches, most_calls, deliver))
+            }
+            Target::File(path) => Way::File(file(path, meter.name().to_owned()).await?),
         };
-        let deliver = Deliver::new(client, self.points.precision, self.gzip, wait, meter);
-        Ok(Influx {
-            points: Arc::new(self.points),
-            gather: Gather::new(batches, most_calls, deliver),
-        })
+        let points = Arc::new(self.points);
+        Ok(Influx { points, way })
     }
+
+    /// What becomes of the points.
+    pub fn kept(&self) -> Kept {
+        Kept::Lasting {
+            idempotent: Some("a point is written by its series and time"),
+            limit: match self.target {
+                Target::Server(_) => Some("as long as the bucket keeps them"),
+                Target::File(_) => Some("repeats are in the file, and are gone once it is loaded"),
+            },
+        }
+    }
+}
+
+async fn file(path: PathBuf, node: String) -> Result<LineWriter, Failure> {
+    let settings = LineFileSettings {
+        path,
+        append: true,
+        sync: LineSync::None,
+        // Lines end with a time and a line break, both of which a half one may lack.
+        is_half: |_| true,
+    };
+    let opened =
+        tokio::task::spawn_blocking(move || LineWriter::start(&node, LineFile::open(&settings)?));
+    opened.await.unwrap_or_else(|_| {
+        let message = "opening the file met an error of its own";
+        Err(Failure::fatal("open_failed", message))
+    })
 }
 
 impl Sink for Influx {
@@ -82,7 +122,10 @@ impl Sink for Influx {
         drop(batch);
         let written = match lines.is_empty() {
             true => Ok(()),
-            false => self.gather.write(lines).await,
+            false => match &self.way {
+                Way::Server(gather) => gather.write(lines).await,
+                Way::File(writer) => writer.write_text(lines.text).await,
+            },
         };
         Failure::join([refused, written])
     }

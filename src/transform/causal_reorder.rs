@@ -24,6 +24,7 @@
 mod config;
 mod conversation;
 mod conversations;
+mod counters;
 mod driver;
 mod flight;
 mod hash;
@@ -53,6 +54,7 @@ use crate::stage::{Phase, Stage};
 use crate::state::Table;
 
 pub use config::{By, Config, Lifecycle};
+pub use counters::Counters;
 
 use conversation::Conversation;
 use driver::{Shared, drive};

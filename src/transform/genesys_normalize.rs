@@ -39,9 +39,9 @@
 //!   own time, held. A repeat, another topic, another channel, a snapshot that comes late and a
 //!   re-read by REST give the same identifier: `dedup` by `.eventId` keeps one. The topics of one
 //!   medium do not name the communication; they tell the first of that medium.
-//! - With `infer`, a snapshot also yields the earlier states that its times prove, with
-//!   `inferred: true` and the identifier that they have when they are told. A lost snapshot then costs
-//!   no more than what has no time (that it rang).
+//! - With `infer`, a snapshot also yields the states that its times prove, with `inferred: true` and
+//!   the identifier that they have when they are told. A lost snapshot then costs no more than what
+//!   has no time (that it rang).
 //! - Detail events: `customer.start`, `acd.start`, `flow.start`, `voicemail.start` are `connected`,
 //!   `….end` is `disconnected`, `user.start` is `alerting` (`dialing` when outbound), `acw` and
 //!   `wrapup` are themselves. A `user.end` with an interaction behind it also yields (`infer`) that

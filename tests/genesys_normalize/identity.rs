@@ -100,6 +100,20 @@ fn identifiers_do_not_change_between_versions() {
 }
 
 #[test]
+fn a_state_that_is_left_out_is_that_of_the_times() {
+    let line = changed("call-users.ndjson", 8, |it| {
+        for party in it["eventBody"]["participants"]
+            .as_array_mut()
+            .expect("a list")
+        {
+            party["calls"] = json!([{"id": party["calls"][0]["id"]}]);
+        }
+    });
+    let all = ids(PLAIN, &fixture("call-users.ndjson")[8..]);
+    assert_eq!(ids(PLAIN, &[line]), all);
+}
+
+#[test]
 fn communications_of_one_participant_are_told_apart() {
     let body = |second: &str| {
         changed("call-users.ndjson", 3, |it| {

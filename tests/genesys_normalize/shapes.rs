@@ -99,7 +99,14 @@ fn states_without_a_time_have_the_latest_of_the_snapshot() {
     // No time at all: that of the arrival.
     let offered = Bench::new(PLAIN).made(&frames[..1]);
     assert_eq!(offered.told(), ["p-cust offering 2027-01-15T08:00:00.000Z"]);
-    // The flattened shape says when it began.
+    // Replies of the REST API and the flattened shape say when it began.
+    let reread = changed("call-reread.ndjson", 0, |it| {
+        let agent = &mut it["eventBody"]["participants"][3];
+        agent["calls"][0] = json!({"id": "s-4", "state": "alerting"});
+    });
+    let reread = Bench::new(PLAIN).made(&[reread]);
+    let ringing = "p-agent-1 alerting 04:16.000Z".to_owned();
+    assert!(reread.told().contains(&ringing), "{:?}", reread.told());
     let flat = Bench::new(PLAIN).made(&fixture("call-flat.ndjson")[3..4]);
     assert_eq!(flat.told().last().unwrap(), "p-agent-1 alerting 04:16.000Z");
 }
@@ -121,6 +128,23 @@ fn parts_of_one_snapshot_are_told_apart_in_the_order_of_time() {
     assert_eq!(made.parts, parts);
     let single = bench.made(&fixture("details.ndjson")[..1]);
     assert_eq!((single.parts, single.created), (vec![origin], 0));
+}
+
+#[test]
+fn a_second_call_that_nobody_answered_was_not_connected() {
+    let line = changed("call-users.ndjson", 5, |it| {
+        let agent = &mut it["eventBody"]["participants"][4];
+        let missed = json!({"id": "s-9", "state": "disconnected", "disconnectedTime": "2026-01-02T03:04:50Z"});
+        agent["calls"].as_array_mut().expect("calls").push(missed);
+    });
+    let made = Bench::new(PLAIN).made(&[line]);
+    let of = |told: &String| told.starts_with("p-agent-2");
+    let told: Vec<_> = made.told().into_iter().filter(of).collect();
+    let expected = [
+        "p-agent-2 connected 04:40.500Z",
+        "p-agent-2 disconnected 04:50.000Z",
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]
@@ -353,6 +377,16 @@ fn what_is_new_goes_on_and_is_counted() {
     ];
     let counted = counted.map(|(what, count)| (what.to_owned(), count));
     assert_eq!(bench.drift(), BTreeMap::from(counted));
+    // Whatever the new word means: it has ended, and the times say so.
+    let all = Bench::new(PLAIN)
+        .made(&fixture("call-users.ndjson")[8..])
+        .ids();
+    let known = made.ids().intersection(&all).count();
+    assert_eq!(
+        known,
+        all.len() - 1,
+        "all but the participant without an id"
+    );
     let deaf = Bench::new("drift: off");
     deaf.made(&[line]);
     assert!(deaf.drift().is_empty());

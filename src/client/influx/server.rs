@@ -29,7 +29,7 @@ impl Server {
             let span = fields.span_of("bucket");
             fields.error("empty-value", span, "`bucket` is empty");
         }
-        let token = fields.optional("token");
+        let token = fields.filled("token");
         Some(Self {
             url: url?,
             org,
@@ -59,7 +59,7 @@ fn read_url(fields: &mut Fields<'_>) -> Option<Url> {
     if text.is_empty() {
         fields
             .error("empty-value", span, "`url` is empty")
-            .hint("without a server use another sink, such as `type: file`");
+            .hint("without a server, say `path` for a file of line protocol");
         return None;
     }
     let url = Url::parse(&text).ok();

@@ -180,7 +180,9 @@ impl Assembly {
         if plan.keeps(&name) {
             return Ok(());
         }
-        part.prepare().await.map_err(|failure| failure.at(&name))?;
+        let table = self.with.store.table(&name);
+        let prepared = part.prepare(&table).await;
+        prepared.map_err(|failure| failure.at(&name))?;
         let meter = self.meter(&name);
         let phase = Arc::new(watch::channel(Phase::Running).0);
         let lanes = plan.lanes(&name);

@@ -26,6 +26,7 @@ pub(super) struct Fixed {
     name: Arc<str>,
     state: StateSetting,
     keys: Vec<KeyId>,
+    simulated: bool,
     buffers: BTreeMap<Arc<str>, DiskPolicy>,
 }
 
@@ -40,6 +41,7 @@ impl Fixed {
             name: pipeline.name.clone(),
             state: pipeline.state.clone(),
             keys: keys.collect(),
+            simulated: pipeline.simulator.is_some(),
             buffers: buffers
                 .filter_map(|(name, edge)| Some((name.clone(), edge.disk.clone()?)))
                 .collect(),
@@ -55,6 +57,8 @@ impl Fixed {
             "its `state`"
         } else if self.keys != new.keys {
             "its `encryption`"
+        } else if self.simulated != new.simulated {
+            "whether it has a simulator"
         } else if (self.buffers.iter()).any(|(name, disk)| new.buffers.get(name) != Some(disk)) {
             "a disk buffer"
         } else {

@@ -1,9 +1,11 @@
 //! What a pipeline file says about a sink `influxdb`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::line::{Content, Measurement, Points, Type, is_measurement, write_name};
 use crate::client::influx::{Precision, Server};
+use crate::diagnostic::{Span, quote};
 use crate::event::Path;
 use crate::setting::{Fields, Node, Setting, Size, wrong_type};
 
@@ -20,14 +22,41 @@ const MOST_REQUESTS: usize = 64;
 /// The fields of the sink `influxdb`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `url`, `org`, `bucket`, `token`.
-    pub server: Server,
+    /// Where the points go.
+    pub target: Target,
     /// `measurement`, `tags`, `fields`, `time`, `precision`.
     pub(super) points: Points,
     /// `gzip`: default true.
     pub gzip: bool,
     /// `max_batch`, `flush_interval`, `quiet`, `requests`.
     pub(super) batches: Batches,
+}
+
+/// Where points go.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// `url`, `org`, `bucket`, `token`.
+    Server(Server),
+    /// `path`, where `url` is absent or empty: a file of line protocol, to be looked at or loaded
+    /// later. Its folder is made if it is missing.
+    File(PathBuf),
+}
+
+impl Target {
+    fn check(fields: &mut Fields<'_>) -> Option<Self> {
+        let url = fields.node("url");
+        let path: Option<PathBuf> = fields.optional("path");
+        let named = url.is_some_and(|url| url.as_text() != Some(""));
+        if named || path.is_none() {
+            return Server::check(fields).map(Self::Server);
+        }
+        // A file that names a server too is one that can be switched over by a variable.
+        for name in ["org", "bucket"] {
+            fields.optional::<String>(name);
+        }
+        fields.node("token");
+        path.map(Self::File)
+    }
 }
 
 /// How points are put together.
@@ -48,12 +77,12 @@ pub(super) struct Batches {
 impl Config {
     /// Reads the fields.
     pub fn check(fields: &mut Fields<'_>) -> Option<Self> {
-        let server = Server::check(fields);
+        let target = Target::check(fields);
         let points = read_points(fields);
         let gzip = fields.or("gzip", true);
         let batches = read_batches(fields);
         Some(Self {
-            server: server?,
+            target: target?,
             points: points?,
             gzip,
             batches,
@@ -212,12 +241,16 @@ fn read_content(name: &str, node: &Node, fields: &mut Fields<'_>) -> Option<Cont
 }
 
 /// Names that InfluxDB keeps for itself, or that cannot be written.
-fn check_name(name: &str, span: crate::diagnostic::Span, fields: &mut Fields<'_>) {
+fn check_name(name: &str, span: Span, fields: &mut Fields<'_>) {
     let mut escaped = Vec::new();
     write_name(name, true, &mut escaped);
     if escaped.is_empty() || name == "time" || name.starts_with('_') {
         fields
-            .error("bad-name", span, "this cannot name a tag or a field")
+            .error(
+                "bad-name",
+                span,
+                format!("{} cannot name a tag or a field", quote(name)),
+            )
             .hint("InfluxDB keeps `time` and names that begin with `_` for itself");
     }
 }

@@ -134,6 +134,12 @@ impl Deliver {
                 search.refuse(&piece, Why::Other);
                 continue;
             }
+            let lines = search.lines_of(&piece);
+            if lines.len() > 1 && search.bytes(&lines) > self.max_bytes() {
+                // Learned since it was cut.
+                search.cut(lines, self.max_bytes());
+                continue;
+            }
             search.requests += 1;
             match self.post(search.body(&piece)).await {
                 Ok(()) => search.in_a_row = 0,
@@ -149,7 +155,6 @@ impl Deliver {
 
     async fn post(&self, text: Bytes) -> Result<(), NotWritten> {
         let shared = &*self.0;
-        let length = text.len();
         let (body, gzip) = match shared.gzip {
             true => (compress(text).await.map_err(NotWritten::Failed)?, true),
             false => (text, false),
@@ -162,13 +167,7 @@ impl Deliver {
                 shared.meter.alert("influx_held", failure.to_string(), true);
             }
             Err(NotWritten::Failed(_)) => shared.failing.store(true, Ordering::Relaxed),
-            Err(NotWritten::TooLarge) => {
-                // What is learned here is not unlearned before the next start.
-                let half = (length / 2).max(LEAST_BYTES);
-                shared.max_bytes.fetch_min(half, Ordering::Relaxed);
-                shared.went();
-            }
-            Ok(()) | Err(NotWritten::Refused(_)) => shared.went(),
+            Ok(()) | Err(NotWritten::Refused(_) | NotWritten::TooLarge) => shared.went(),
         }
         answer
     }
@@ -219,6 +218,12 @@ impl Send for Deliver {
 }
 
 impl Shared {
+    /// So many bytes were too many. It is not unlearned before the next start.
+    fn learn_size(&self, bytes: usize) {
+        let half = (bytes / 2).max(LEAST_BYTES);
+        self.max_bytes.fetch_min(half, Ordering::Relaxed);
+    }
+
     /// The server does its work.
     fn went(&self) {
         self.failing.store(false, Ordering::Relaxed);
@@ -235,6 +240,10 @@ impl Search {
             Piece::All => (0..self.ranges.len()).collect(),
             Piece::Some(lines) => lines.clone(),
         }
+    }
+
+    fn bytes(&self, lines: &[usize]) -> usize {
+        lines.iter().map(|line| self.ranges[*line].len()).sum()
     }
 
     fn body(&self, piece: &Piece) -> Bytes {
@@ -272,7 +281,10 @@ impl Search {
         let refused = match answer {
             NotWritten::Refused(refused) => refused,
             NotWritten::TooLarge if lines.len() == 1 => return self.refuse(&piece, Why::TooLarge),
-            NotWritten::TooLarge => return self.cut(lines, deliver.max_bytes()),
+            NotWritten::TooLarge => {
+                deliver.0.learn_size(self.bytes(&lines));
+                return self.cut(lines, deliver.max_bytes());
+            }
             // Told by whoever asked.
             NotWritten::Failed(failure) | NotWritten::Held(failure) => {
                 self.pieces.push(piece);
@@ -326,14 +338,7 @@ impl Search {
         let mut pieces: Vec<Vec<usize>> = Vec::new();
         let mut bytes = usize::MAX;
         // At least two, whatever was learned.
-        let most = most.min(
-            lines
-                .iter()
-                .map(|line| self.ranges[*line].len())
-                .sum::<usize>()
-                / 2
-                + 1,
-        );
+        let most = most.min(self.bytes(&lines) / 2 + 1);
         for line in lines {
             let length = self.ranges[line].len();
             bytes = bytes.saturating_add(length);
@@ -368,3 +373,6 @@ fn gzip(text: &[u8]) -> Bytes {
     let _ = encoder.write_all(text);
     Bytes::from(encoder.finish().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::counters::Counters;
 use crate::event::Path;
+use crate::failure::Failure;
 use crate::setting::{Fields, OneOrMany};
+use crate::state::Table;
 
 /// Most groups of states in `lifecycle.order`.
 const MAX_RANKS: usize = 64;
@@ -32,6 +35,8 @@ pub struct Config {
     pub idle: Duration,
     /// Events without a key go on as they are instead of being rejected. Default false.
     pub pass_without_key: bool,
+    /// Where counters are read back from; default nowhere but the state.
+    pub counters: Option<Counters>,
     /// Counters that another system remembers, by the text of their keys. Read before the start.
     pub seeds: Arc<HashMap<String, u64>>,
 }
@@ -99,6 +104,7 @@ impl Config {
             false => Some(false),
         };
         let by = ways(fields, mode);
+        let counters = Counters::check(fields);
         let lateness_span = fields.span_of("lateness");
         if !lateness.is_zero() && mode.is_some_and(|mode| mode != Mode::Lifecycle) {
             fields
@@ -119,8 +125,25 @@ impl Config {
             max_conversations: max_conversations?,
             idle,
             pass_without_key: pass_without_key?,
+            counters,
             seeds: Arc::default(),
         })
+    }
+
+    /// Reads counters back where the state has none of its own; once, before the stage is opened.
+    ///
+    /// # Errors
+    /// As [`Counters`] says: fatal.
+    pub async fn prepare(&mut self, table: &Table) -> Result<(), Failure> {
+        let Some(counters) = &self.counters else {
+            return Ok(());
+        };
+        let mut remembers = false;
+        table.scan(&mut |_, _| remembers = true)?;
+        if !remembers {
+            self.seeds = Arc::new(counters.read().await?);
+        }
+        Ok(())
     }
 
     /// Visits every path, so that the compiler can intern them.

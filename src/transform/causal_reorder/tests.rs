@@ -39,6 +39,7 @@ fn config(by: By) -> Config {
         max_conversations: 100,
         idle: Duration::from_secs(3600),
         pass_without_key: false,
+        counters: None,
         seeds: Arc::default(),
     }
 }

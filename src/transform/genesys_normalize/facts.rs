@@ -55,15 +55,10 @@ impl<'c, 'a> Telling<'c, 'a> {
         let (mut connected, mut ended) = (leg.connected, leg.ended);
         // The participant's times are those of its only communication. Of several nobody knows
         // which: a second call that was never answered must not look as if it had been.
-        if party.legs.len() == 1 {
-            match state.as_deref() {
-                Some("disconnected") => {
-                    ended = ended.or(party.own.ended);
-                    connected = connected.or(party.own.connected);
-                }
-                Some(state) if !is_opening(state) => connected = connected.or(party.own.connected),
-                _ => {}
-            }
+        let opening = state.as_deref().is_some_and(is_opening);
+        if party.legs.len() == 1 && !opening {
+            connected = connected.or(party.own.connected);
+            ended = ended.or(party.own.ended);
         }
         Self {
             party,
@@ -85,6 +80,8 @@ impl<'c, 'a> Telling<'c, 'a> {
                 ("connected", self.connected),
                 ("parked", self.leg.parked),
                 ("connected", self.leg.resumed),
+                // The state is a new word, or what is done with the recording of a call.
+                ("disconnected", self.ended.filter(|_| !is_lasting(&state))),
             ];
             for (proven, at) in earlier {
                 let is_told = !held && proven == state && at == own;
@@ -93,7 +90,9 @@ impl<'c, 'a> Telling<'c, 'a> {
                 }
             }
         }
-        let near = self.leg.opened.filter(|_| opening);
+        let alone = self.party.legs.len() == 1;
+        let opened = self.leg.opened.or(self.party.own.opened.filter(|_| alone));
+        let near = opened.filter(|_| opening);
         let told = self.fact(state, own, held, false);
         facts.push(Fact { near, ..told });
     }
@@ -142,6 +141,11 @@ fn is_opening(state: &str) -> bool {
         state,
         "alerting" | "dialing" | "contacting" | "offering" | "scheduled"
     )
+}
+
+/// States in which a time of an end is that of an earlier session, or is told anyway.
+fn is_lasting(state: &str) -> bool {
+    matches!(state, "connected" | "parked" | "disconnected")
 }
 
 impl Fact<'_, '_> {

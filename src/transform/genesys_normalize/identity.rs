@@ -6,14 +6,15 @@
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
+use smallvec::SmallVec;
 
 use crate::event::Value;
 
 /// Part of what is hashed: another way to make identifiers would need another number.
 const SCHEME: u8 = 1;
 
-/// An identifier in the making.
-pub(super) struct Identity(SipHasher13);
+/// An identifier in the making: what is to be hashed, all at once, which is faster than in pieces.
+pub(super) struct Identity(SmallVec<[u8; 256]>);
 
 impl Identity {
     /// Of a fact that snapshots tell.
@@ -27,26 +28,24 @@ impl Identity {
     }
 
     fn new(family: u8) -> Self {
-        let mut hasher = SipHasher13::new();
-        hasher.write(&[SCHEME, family]);
-        Self(hasher)
+        Self(SmallVec::from_slice(&[SCHEME, family]))
     }
 
     /// A text; its length goes in too, so that no two lists of texts run into one.
     pub(super) fn text(&mut self, text: &str) {
-        self.0.write(&(text.len() as u64).to_le_bytes());
-        self.0.write(text.as_bytes());
+        self.0.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        self.0.extend_from_slice(text.as_bytes());
     }
 
     /// A time in milliseconds, or none.
     pub(super) fn time(&mut self, millis: Option<i64>) {
-        self.0.write(&[u8::from(millis.is_some())]);
-        self.0.write(&millis.unwrap_or(0).to_le_bytes());
+        self.0.extend_from_slice(&[u8::from(millis.is_some())]);
+        self.0.extend_from_slice(&millis.unwrap_or(0).to_le_bytes());
     }
 
     /// A flag.
     pub(super) fn flag(&mut self, flag: bool) {
-        self.0.write(&[u8::from(flag)]);
+        self.0.extend_from_slice(&[u8::from(flag)]);
     }
 
     /// The members of an object of texts, in whatever order they come.
@@ -56,15 +55,21 @@ impl Identity {
             let mut one = Self::new(b'm');
             one.text(&name);
             one.text(&value.as_plain().unwrap_or_default());
-            sum = sum.wrapping_add(one.0.finish128().as_u128());
+            sum = sum.wrapping_add(one.sum());
         }
-        self.0.write(&sum.to_le_bytes());
+        self.0.extend_from_slice(&sum.to_le_bytes());
+    }
+
+    fn sum(&self) -> u128 {
+        let mut hasher = SipHasher13::new();
+        hasher.write(&self.0);
+        hasher.finish128().as_u128()
     }
 
     /// 32 hexadecimal digits.
     pub(super) fn digits(&self) -> [u8; 32] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let sum = self.0.finish128().as_u128();
+        let sum = self.sum();
         std::array::from_fn(|place| DIGITS[(sum >> (124 - 4 * place)) as usize & 15])
     }
 }

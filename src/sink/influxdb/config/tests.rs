@@ -19,6 +19,10 @@ fn map(entries: Vec<(&str, Value)>) -> Value {
 fn check(more: Vec<(&str, Value)>) -> (Option<Config>, Vec<String>) {
     let mut entries = vec![("url", text("http://h")), ("bucket", text("b"))];
     entries.extend(more);
+    check_all(entries)
+}
+
+fn check_all(entries: Vec<(&str, Value)>) -> (Option<Config>, Vec<String>) {
     let node = Node::new(map(entries), Span::default());
     let mut report = Report::new("f");
     let mut fields = Fields::new(&node, "sink `s` (influxdb)", &mut report).unwrap();
@@ -28,6 +32,27 @@ fn check(more: Vec<(&str, Value)>) -> (Option<Config>, Vec<String>) {
         .iter()
         .map(|item| format!("{}: {}", item.code, item.message));
     (config, told.collect())
+}
+
+#[test]
+fn a_file_takes_the_place_of_a_server_that_is_not_named() {
+    let config = |url| {
+        let entries = vec![
+            ("url", text(url)),
+            ("path", text("out.lp")),
+            ("org", text("")),
+            ("bucket", text("b")),
+        ];
+        let (config, found) = check_all(entries);
+        assert_eq!(found, Vec::<String>::new());
+        config.unwrap().target
+    };
+    assert!(matches!(config(""), Target::File(path) if path.ends_with("out.lp")));
+    assert!(matches!(config("http://h"), Target::Server(_)));
+    let (_, found) = check_all(vec![("url", text("")), ("bucket", text("b"))]);
+    assert_eq!(found, ["empty-value: `url` is empty"]);
+    let (_, found) = check_all(vec![]);
+    assert_eq!(found.len(), 2, "{found:?}");
 }
 
 #[test]

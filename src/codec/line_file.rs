@@ -14,8 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Config, Sync};
-use crate::codec::Target;
+use super::Target;
 use crate::event::Event;
 use crate::failure::Failure;
 
@@ -32,17 +31,54 @@ const STEP_BYTES: u64 = 64 << 10;
 /// A last line longer than any that is written here; it is left alone.
 const LONGEST_LINE_BYTES: u64 = 256 << 20;
 
-pub(super) struct Output {
+/// When lines count as written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LineSync {
+    /// When the operating system has them.
+    #[default]
+    None,
+    /// When they are on the disk. Batches that wait share one flush.
+    Batch,
+}
+
+/// How the file is opened.
+#[derive(Clone, Debug)]
+pub struct LineFileSettings {
+    /// The file. Missing folders are made.
+    pub path: PathBuf,
+    /// Keep what is there already; false empties it.
+    pub append: bool,
+    /// When lines count as written.
+    pub sync: LineSync,
+    /// Whether a last line without its line break is what a crash has left of one of ours. Anything
+    /// else may be somebody's data, and is kept.
+    pub is_half: fn(&[u8]) -> bool,
+}
+
+/// Whether this is the beginning of an event.
+pub fn is_half_event(line: &[u8]) -> bool {
+    let whole = String::from_utf8(line.to_vec())
+        .is_ok_and(|line| Event::parse(line, &Arc::default(), &Arc::default()).is_ok());
+    line.starts_with(b"{") && !whole
+}
+
+/// The file, open.
+pub struct LineFile {
     file: File,
     path: PathBuf,
-    sync: Sync,
+    sync: LineSync,
+    is_half: fn(&[u8]) -> bool,
     /// False for a pipe or a device: it has no lock, and cannot be cut.
     regular: bool,
 }
 
-impl Output {
-    pub(super) fn open(config: &Config) -> Result<Self, Failure> {
-        let path = &config.path;
+impl LineFile {
+    /// Opens or makes it, and mends what a crash has left.
+    ///
+    /// # Errors
+    /// `Fatal` when it cannot be made, read or written, or when something else writes to it.
+    pub fn open(settings: &LineFileSettings) -> Result<Self, Failure> {
+        let path = &settings.path;
         let cannot = |error: io::Error| unwritable(path, &error);
         let folder = path
             .parent()
@@ -50,8 +86,8 @@ impl Output {
         if let Some(folder) = folder {
             fs::create_dir_all(folder).map_err(cannot)?;
         }
-        let output = Self::of(path, config.sync, config.append)?;
-        if let (Sync::Batch, Some(folder)) = (config.sync, folder) {
+        let output = Self::of(settings)?;
+        if let (LineSync::Batch, Some(folder)) = (settings.sync, folder) {
             // A new file survives a loss of power only with its name.
             File::open(folder)
                 .and_then(|f| f.sync_all())
@@ -61,15 +97,17 @@ impl Output {
     }
 
     /// Whatever has this name now, as its only writer.
-    fn of(path: &Path, sync: Sync, append: bool) -> Result<Self, Failure> {
+    fn of(settings: &LineFileSettings) -> Result<Self, Failure> {
+        let path = &settings.path;
         let cannot = |error: io::Error| unwritable(path, &error);
         for _ in 0..EXCHANGES {
             let file = open(path).map_err(cannot)?;
             let regular = file.metadata().map_err(cannot)?.is_file();
             let mut output = Self {
                 file,
-                path: path.to_owned(),
-                sync,
+                path: path.clone(),
+                sync: settings.sync,
+                is_half: settings.is_half,
                 regular,
             };
             if !regular {
@@ -77,7 +115,7 @@ impl Output {
             }
             output.lock()?;
             if output.is_at_its_place().map_err(cannot)? {
-                output.mend(append).map_err(cannot)?;
+                output.mend(settings.append).map_err(cannot)?;
                 output.release();
                 return Ok(output);
             }
@@ -116,7 +154,12 @@ impl Output {
                 return Ok(());
             }
             // What is there now is somebody's data, also where the first one was to be emptied.
-            *self = Self::of(&self.path, self.sync, true)?;
+            *self = Self::of(&LineFileSettings {
+                path: self.path.clone(),
+                append: true,
+                sync: self.sync,
+                is_half: self.is_half,
+            })?;
             let path = self.path.display();
             tracing::info!(%path, "the file was exchanged; going on with the one that has its name");
         }
@@ -164,8 +207,7 @@ impl Output {
         self.file.write_all(b"\n")
     }
 
-    /// Whether the last line is the beginning of an event. Anything else was not left by a crash of
-    /// this sink: it may be somebody's data, and is kept.
+    /// Whether a crash of this program has left the last line.
     fn is_half(&mut self, from: u64, length: u64) -> io::Result<bool> {
         if length - from > LONGEST_LINE_BYTES {
             return Ok(false);
@@ -173,9 +215,7 @@ impl Output {
         let mut line = Vec::new();
         self.file.seek(SeekFrom::Start(from))?;
         (&self.file).take(length - from).read_to_end(&mut line)?;
-        let whole = String::from_utf8(line.clone())
-            .is_ok_and(|line| Event::parse(line, &Arc::default(), &Arc::default()).is_ok());
-        Ok(line.starts_with(b"{") && !whole)
+        Ok((self.is_half)(&line))
     }
 
     fn failed(&self, error: &io::Error) -> Failure {
@@ -234,7 +274,7 @@ fn whole_lines(file: &mut File, length: u64) -> io::Result<u64> {
     Ok(0)
 }
 
-impl Target for Output {
+impl Target for LineFile {
     fn write(&mut self, lines: &[u8]) -> Result<(), Failure> {
         self.take()?;
         let written = self.append(lines);
@@ -245,7 +285,7 @@ impl Target for Output {
     }
 }
 
-impl Output {
+impl LineFile {
     /// All lines or none, as far as it can be had.
     fn append(&mut self, lines: &[u8]) -> Result<(), Failure> {
         let before = match self.regular {
@@ -253,7 +293,7 @@ impl Output {
             false => None,
         };
         let mut written = self.file.write_all(lines);
-        if written.is_ok() && self.sync == Sync::Batch {
+        if written.is_ok() && self.sync == LineSync::Batch {
             written = self.file.sync_data();
         }
         written.map_err(|error| {
@@ -272,11 +312,12 @@ impl Output {
 mod tests {
     use super::*;
 
-    fn config(path: PathBuf) -> Config {
-        Config {
+    fn config(path: PathBuf) -> LineFileSettings {
+        LineFileSettings {
             path,
             append: true,
-            sync: Sync::Batch,
+            sync: LineSync::Batch,
+            is_half: is_half_event,
         }
     }
 
@@ -285,7 +326,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.ndjson");
         fs::write(&path, before).unwrap();
-        let mut output = Output::open(&config(path.clone())).unwrap();
+        let mut output = LineFile::open(&config(path.clone())).unwrap();
         output.write(b"{\"n\":9}\n").unwrap();
         fs::read_to_string(&path).unwrap()
     }
@@ -311,11 +352,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/b/out.ndjson");
         let mut config = config(path.clone());
-        Output::open(&config).unwrap().write(b"{}\n").unwrap();
-        Output::open(&config).unwrap().write(b"{}\n").unwrap();
+        LineFile::open(&config).unwrap().write(b"{}\n").unwrap();
+        LineFile::open(&config).unwrap().write(b"{}\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{}\n{}\n");
         config.append = false;
-        drop(Output::open(&config).unwrap());
+        drop(LineFile::open(&config).unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "");
     }
 
@@ -323,12 +364,12 @@ mod tests {
     fn a_second_writer_and_a_folder_are_turned_away() {
         let folder = tempfile::tempdir().unwrap();
         let reason = |path: PathBuf| {
-            let failure = Output::open(&config(path)).err().unwrap();
+            let failure = LineFile::open(&config(path)).err().unwrap();
             let cause = failure.losses()[0].cause.clone();
             (cause.reason, cause.message.into_owned())
         };
         let path = folder.path().join("out");
-        let _first = Output::open(&config(path.clone())).unwrap();
+        let _first = LineFile::open(&config(path.clone())).unwrap();
         assert_eq!(reason(path).0, "file_in_use");
         let (code, message) = reason(folder.path().to_owned());
         assert_eq!(code, "file_unwritable");
@@ -339,7 +380,7 @@ mod tests {
     fn a_file_that_was_moved_away_or_removed_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.ndjson");
-        let mut output = Output::open(&config(path.clone())).unwrap();
+        let mut output = LineFile::open(&config(path.clone())).unwrap();
         output.write(b"{\"n\":1}\n").unwrap();
         fs::rename(&path, folder.path().join("out.1")).unwrap();
         output.write(b"{\"n\":2}\n").unwrap();
@@ -349,14 +390,14 @@ mod tests {
         fs::rename(folder.path().join("other"), &path).unwrap();
         output.write(b"{\"n\":3}\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "{\"n\":0}\n{\"n\":3}\n");
-        assert!(Output::open(&config(path.clone())).is_err());
+        assert!(LineFile::open(&config(path.clone())).is_err());
     }
 
     #[test]
     fn an_append_waits_for_whoever_copies_the_file_and_goes_to_the_copy() {
         let folder = tempfile::tempdir().unwrap();
         let (path, copy) = (folder.path().join("out"), folder.path().join("copy"));
-        let mut output = Output::open(&config(path.clone())).unwrap();
+        let mut output = LineFile::open(&config(path.clone())).unwrap();
         output.write(b"{\"n\":1}\n").unwrap();
         let old = File::open(&path).unwrap();
         old.lock_shared().unwrap();
@@ -384,8 +425,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("letters.ndjson");
         let line = |n: u32| format!("{{\"id\":\"{n}\",\"reason\":\"r\",\"node\":\"n\"}}\n");
-        let mut output = Output::open(&config(path.clone())).unwrap();
-        output.sync = Sync::None;
+        let mut output = LineFile::open(&config(path.clone())).unwrap();
+        output.sync = LineSync::None;
         let rewritten = Arc::new(AtomicUsize::new(0));
         let seen = rewritten.clone();
         let (rounds, lines) = (10, 200);
@@ -429,8 +470,8 @@ mod tests {
     #[test]
     fn a_full_disk_is_named() {
         // The device that is always full; it cannot be cut, which is not tried.
-        let mut output = Output::open(&config("/dev/full".into())).unwrap();
-        output.sync = Sync::None;
+        let mut output = LineFile::open(&config("/dev/full".into())).unwrap();
+        output.sync = LineSync::None;
         let failure = output.write(b"{}\n").unwrap_err();
         let cause = &failure.losses()[0].cause;
         assert_eq!(cause.reason, "disk_full");

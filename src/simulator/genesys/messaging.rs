@@ -1,0 +1,510 @@
+//! Open Messaging: what a middleware sends in, and what goes out to its webhook.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::conversation::{Conversation, Customer, Said};
+use super::oracle::{text, timestamp};
+use super::outbound;
+use super::platform::{Platform, Shared};
+use super::random::Uuid;
+use super::reply::Reply;
+use super::route::{Caller, Request, need};
+use super::script::{self, Step};
+use super::words::{Direction, Media, Purpose};
+
+const RECEIVE: &str = "conversation:message:receive";
+const CREATE: &str = "conversation:message:create";
+/// Characters of a text.
+const MAX_TEXT: usize = 2_000;
+/// Messages remembered of a conversation.
+const MAX_SAID: usize = 500;
+/// Partners whose conversation is remembered.
+const MAX_PARTNERS: usize = 20_000;
+
+/// Which conversation a partner is in.
+#[derive(Default)]
+pub(super) struct Partners(HashMap<String, Uuid>);
+
+fn string<'b>(body: &'b Value, path: &str) -> Option<&'b str> {
+    body.pointer(path).and_then(Value::as_str)
+}
+
+fn required<'b>(body: &'b Value, path: &str) -> Result<&'b str, Reply> {
+    let value = string(body, path).filter(|it| !it.is_empty() && it.len() <= 1_024);
+    value.ok_or_else(|| {
+        Reply::bad(&format!(
+            "{} is required",
+            path.trim_start_matches('/').replace('/', ".")
+        ))
+    })
+}
+
+fn integration(platform: &Platform, id: &str) -> Result<(), Reply> {
+    match platform.config.integration.id == id {
+        true => Ok(()),
+        false => Err(Reply::not_found("integration")),
+    }
+}
+
+fn words(body: &Value, path: &str) -> Result<String, Reply> {
+    let value = string(body, path).unwrap_or_default();
+    match value.chars().count() <= MAX_TEXT {
+        true => Ok(value.to_owned()),
+        false => Err(Reply::error(
+            400,
+            "invalid.value",
+            "A text has at most 2000 characters",
+        )),
+    }
+}
+
+/// The partner's open conversation, or a new one. True: it is new.
+fn conversation_with(
+    platform: &mut Platform,
+    partner: &str,
+    name: &str,
+    direction: Direction,
+    join: bool,
+    now: i64,
+) -> Result<(Uuid, bool), Reply> {
+    let Partners(partners) = &mut platform.partners;
+    let is_open = |id: &Uuid| {
+        platform
+            .timeline
+            .get(*id)
+            .is_some_and(|it| it.end.is_none())
+    };
+    if let Some(id) = partners
+        .get(partner)
+        .copied()
+        .filter(|id| join && is_open(id))
+    {
+        return Ok((id, false));
+    }
+    if partners.len() >= MAX_PARTNERS {
+        partners.retain(|_, id| is_open(id));
+    }
+    let queue = platform.random.below(u64::from(platform.config.queues)) as u32;
+    let customer = Customer {
+        name: name.to_owned(),
+        address: partner.to_owned(),
+    };
+    let begun = platform
+        .timeline
+        .begin_foreign(direction, queue, customer, now);
+    let id = begun.ok_or_else(|| {
+        Reply::error(
+            503,
+            "service.unavailable",
+            "Too many conversations are open",
+        )
+    })?;
+    platform.partners.0.insert(partner.to_owned(), id);
+    Ok((id, true))
+}
+
+/// Adds a message to a conversation, and tells it.
+fn say(platform: &mut Platform, id: Uuid, is_new: bool, said: Said, now: i64) {
+    let users = platform.config.users;
+    platform.change(id, now, |it| {
+        let step = match is_new {
+            true => script::advance(it, users, now).0,
+            false => unchanged(it),
+        };
+        if it.said.len() == MAX_SAID {
+            it.said.remove(0);
+        }
+        it.said.push(said);
+        step
+    });
+}
+
+/// Nothing happened but to the customer's messages.
+fn unchanged(it: &mut Conversation) -> Step {
+    for one in &mut it.participants {
+        one.fresh = one.purpose == Purpose::Customer && !one.state.is_over();
+    }
+    Step::new()
+}
+
+/// `POST …/messages/{integrationId}/inbound/open/message`, and the older `…/messages/inbound/open`,
+/// where the body names the integration.
+pub(super) fn inbound(
+    shared: &Shared,
+    caller: &Caller,
+    request: &Request,
+    to: Option<&str>,
+) -> Result<Reply, Reply> {
+    let body = request.json()?;
+    let to = match to {
+        Some(to) => to.to_owned(),
+        None => required(&body, "/channel/to/id")?.to_owned(),
+    };
+    let from = required(&body, "/channel/from/id")?.to_owned();
+    if !matches!(
+        string(&body, "/channel/from/idType"),
+        None | Some("Email" | "Phone" | "Opaque")
+    ) {
+        return Err(Reply::error(
+            400,
+            "invalid.value",
+            "channel.from.idType is Email, Phone or Opaque",
+        ));
+    }
+    let text_body = words(&body, "/text")?;
+    let content = body
+        .get("content")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    if text_body.is_empty() && content.is_empty() {
+        return Err(Reply::bad("text or content is required"));
+    }
+    if content.len() > 1 {
+        return Err(Reply::bad("content has at most one attachment"));
+    }
+    let now = shared.clock.now();
+    let mut platform = shared.platform();
+    need(&platform, caller, RECEIVE)?;
+    integration(&platform, &to)?;
+    let names = ["/channel/from/nickname", "/channel/from/firstName"];
+    let name = names
+        .iter()
+        .find_map(|path| string(&body, path))
+        .unwrap_or(&from);
+    let (conversation, is_new) =
+        conversation_with(&mut platform, &from, name, Direction::Inbound, true, now)?;
+    let id = platform.random.uuid();
+    let said = Said {
+        id,
+        at: now,
+        outbound: false,
+        receipt: None,
+    };
+    say(&mut platform, conversation, is_new, said, now);
+    let content: Vec<Value> = content
+        .iter()
+        .map(|it| json!({"contentType": "Attachment", "attachment": it.get("attachment")}))
+        .collect();
+    Ok(Reply::json(&json!({
+        "id": text(id), "channel": channel(&to, &body, now), "type": "Text", "text": text_body,
+        "content": content, "metadata": body.get("metadata").cloned().unwrap_or_else(|| json!({})),
+        "direction": "Inbound", "conversationId": text(conversation),
+    })))
+}
+
+/// The normalised channel of an inbound message.
+fn channel(to: &str, body: &Value, now: i64) -> Value {
+    let time = string(body, "/channel/time")
+        .map_or_else(|| format!("{:.3}", timestamp(now)), str::to_owned);
+    json!({
+        "id": to, "platform": "Open", "type": "Private",
+        "messageId": body.pointer("/channel/messageId"), "to": {"id": to, "idType": "Opaque"},
+        "from": body.pointer("/channel/from"), "time": time,
+    })
+}
+
+/// `POST …/inbound/open/event`: somebody is typing.
+pub(super) fn event(
+    shared: &Shared,
+    caller: &Caller,
+    request: &Request,
+    to: &str,
+) -> Result<Reply, Reply> {
+    let body = request.json()?;
+    required(&body, "/channel/from/id")?;
+    let events = body
+        .get("events")
+        .and_then(Value::as_array)
+        .filter(|it| !it.is_empty());
+    let events = events.ok_or_else(|| Reply::bad("events is required"))?;
+    if !events
+        .iter()
+        .all(|it| string(it, "/eventType") == Some("Typing"))
+    {
+        return Err(Reply::error(400, "invalid.value", "eventType is Typing"));
+    }
+    let now = shared.clock.now();
+    let mut platform = shared.platform();
+    need(&platform, caller, RECEIVE)?;
+    integration(&platform, to)?;
+    let typing = json!({"eventType": "Typing", "typing": {"type": "On", "duration": 5000}});
+    Ok(Reply::json(&json!({
+        "id": text(platform.random.uuid()), "channel": channel(to, &body, now), "type": "Event",
+        "events": vec![typing; events.len().min(10)],
+    })))
+}
+
+/// `POST …/inbound/open/receipt`: how an outbound message fared. `Delivered` or `Failed`, as the
+/// documentation has it.
+pub(super) fn receipt(
+    shared: &Shared,
+    caller: &Caller,
+    request: &Request,
+    to: &str,
+) -> Result<Reply, Reply> {
+    let body = request.json()?;
+    let id = required(&body, "/id")?;
+    let status = match string(&body, "/status") {
+        Some("Delivered") => "Delivered",
+        Some("Failed") => "Failed",
+        _ => {
+            return Err(Reply::error(
+                400,
+                "invalid.value",
+                "status is Delivered or Failed",
+            ));
+        }
+    };
+    let now = shared.clock.now();
+    let mut platform = shared.platform();
+    need(&platform, caller, RECEIVE)?;
+    integration(&platform, to)?;
+    let known = mark(&mut platform, id, status);
+    // A receipt for a message that nobody sent is itself answered by one that failed.
+    let answered = if known { status } else { "Failed" };
+    let mut answer = json!({
+        "id": id, "channel": channel(to, &body, now), "type": "Receipt", "status": answered,
+        "isFinalReceipt": true, "direction": "Outbound", "reasons": [],
+    });
+    if !known {
+        answer["reasons"] = json!([{"code": "UnknownMessage", "message": "no such message"}]);
+    }
+    Ok(Reply::json(&answer))
+}
+
+/// Remembers what became of an outbound message.
+pub(super) fn mark(platform: &mut Platform, id: &str, status: &'static str) -> bool {
+    let Some(id) = Uuid::parse(id) else {
+        return false;
+    };
+    let Some(conversation) = platform.sent.get(&id).copied() else {
+        return false;
+    };
+    let Some(it) = platform.timeline.get_mut(conversation) else {
+        return false;
+    };
+    let said = it.said.iter_mut().find(|said| said.id == id);
+    said.map(|said| said.receipt = Some(status)).is_some()
+}
+
+/// `POST /api/v2/conversations/messages/agentless`.
+pub(super) fn agentless(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    request: &Request,
+) -> Result<Reply, Reply> {
+    let body = request.json()?;
+    let (from, to) = (
+        required(&body, "/fromAddress")?,
+        required(&body, "/toAddress")?,
+    );
+    if string(&body, "/toAddressMessengerType") != Some("open") {
+        return Err(Reply::error(
+            400,
+            "invalid.value",
+            "toAddressMessengerType is open here",
+        ));
+    }
+    required_text(&body)?;
+    let said = words(&body, "/textBody")?;
+    let existing = body
+        .get("useExistingActiveConversation")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
+    let now = shared.clock.now();
+    let mut platform = shared.platform();
+    need(&platform, caller, CREATE)?;
+    integration(&platform, from)?;
+    let (conversation, is_new) =
+        conversation_with(&mut platform, to, to, Direction::Outbound, existing, now)?;
+    let message = send(
+        shared,
+        &mut platform,
+        (conversation, is_new),
+        to,
+        &said,
+        "Bot",
+        now,
+    )?;
+    let id = message["id"].clone();
+    Ok(Reply::json(&json!({
+        "id": id, "conversationId": text(conversation), "fromAddress": from, "toAddress": to,
+        "messengerType": "open", "textBody": said, "useExistingActiveConversation": existing,
+        "timestamp": message["timestamp"], "message": message,
+        "selfUri": format!("/api/v2/conversations/{}", text(conversation)),
+    })))
+}
+
+fn required_text(body: &Value) -> Result<(), Reply> {
+    match string(body, "/textBody").is_some_and(|it| !it.is_empty()) {
+        true => Ok(()),
+        false => Err(Reply::bad("textBody is required")),
+    }
+}
+
+/// The conversation and the communication of an agent in it.
+fn communication(
+    platform: &Platform,
+    conversation: &str,
+    communication: &str,
+) -> Result<(Uuid, String), Reply> {
+    let it = Uuid::parse(conversation).and_then(|id| platform.timeline.get(id));
+    let it = it
+        .filter(|it| it.media == Media::Message)
+        .ok_or_else(|| Reply::not_found("conversation"))?;
+    let session = Uuid::parse(communication);
+    let one = it
+        .participants
+        .iter()
+        .find(|one| Some(one.session) == session);
+    let one = one
+        .filter(|one| one.purpose == Purpose::Agent)
+        .ok_or_else(|| Reply::not_found("communication"))?;
+    match one.state.is_over() {
+        true => Err(Reply::bad("The communication is disconnected")),
+        false => Ok((it.id, it.customer.address.clone())),
+    }
+}
+
+/// `POST …/messages/{conversationId}/communications/{communicationId}/messages`.
+pub(super) fn send_message(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    request: &Request,
+    conversation: &str,
+    session: &str,
+) -> Result<Reply, Reply> {
+    let body = request.json()?;
+    let given = ["textBody", "mediaIds", "messagingTemplate"]
+        .iter()
+        .filter(|name| body.get(**name).is_some());
+    if given.count() != 1 {
+        return Err(Reply::bad(
+            "Exactly one of textBody, mediaIds and messagingTemplate is required",
+        ));
+    }
+    let said = words(&body, "/textBody")?;
+    let now = shared.clock.now();
+    let mut platform = shared.platform();
+    need(&platform, caller, CREATE)?;
+    let (id, to) = communication(&platform, conversation, session)?;
+    let message = send(shared, &mut platform, (id, false), &to, &said, "Human", now)?;
+    Ok(Reply::json(&message))
+}
+
+/// Sends a message out: into the conversation, and to the webhook. Answers `MessageData`.
+fn send(
+    shared: &Arc<Shared>,
+    platform: &mut Platform,
+    (conversation, is_new): (Uuid, bool),
+    to: &str,
+    words: &str,
+    entity: &str,
+    now: i64,
+) -> Result<Value, Reply> {
+    let id = platform.random.uuid();
+    let from = platform.config.integration.id.clone();
+    let time = format!("{:.3}", timestamp(now));
+    let normalized = json!({
+        "id": text(id),
+        "channel": {
+            "id": from, "platform": "Open", "type": "Private", "messageId": text(id),
+            "to": {"id": to, "idType": "Opaque"},
+            "from": {"nickname": "Simulated", "id": from, "idType": "Opaque"}, "time": time,
+        },
+        "type": "Text", "text": words, "content": [], "direction": "Outbound",
+        "originatingEntity": entity, "conversationId": text(conversation),
+    });
+    outbound::post(shared, platform, text(id), normalized.to_string())?;
+    platform.sent(id, conversation);
+    let said = Said {
+        id,
+        at: now,
+        outbound: true,
+        receipt: None,
+    };
+    say(platform, conversation, is_new, said, now);
+    Ok(json!({
+        "id": text(id), "providerMessageId": text(id), "timestamp": time, "fromAddress": from,
+        "toAddress": to, "direction": "outbound", "messengerType": "open", "textBody": words,
+        "status": "queued", "media": [], "normalizedMessage": normalized,
+        "conversationId": text(conversation),
+        "selfUri": format!("/api/v2/conversations/messages/{}/messages/{}", text(conversation), text(id)),
+    }))
+}
+
+/// `POST …/communications/{communicationId}/typing`.
+pub(super) fn typing(
+    shared: &Shared,
+    caller: &Caller,
+    request: &Request,
+    conversation: &str,
+    session: &str,
+) -> Result<Reply, Reply> {
+    let body = request.json()?;
+    if string(&body, "/typing/type") != Some("On") {
+        return Err(Reply::error(400, "invalid.value", "typing.type is On"));
+    }
+    let platform = shared.platform();
+    need(&platform, caller, CREATE)?;
+    communication(&platform, conversation, session)?;
+    Ok(Reply::empty(204))
+}
+
+/// `POST …/messages/media` and `…/messages/media/uploads`.
+pub(super) fn media(
+    shared: &Shared,
+    caller: &Caller,
+    conversation: &str,
+    session: &str,
+) -> Result<Reply, Reply> {
+    let mut platform = shared.platform();
+    need(&platform, caller, CREATE)?;
+    communication(&platform, conversation, session)?;
+    let id = text(platform.random.uuid());
+    Ok(Reply::json(&json!({
+        "id": id, "status": "uploading", "uploadUrl": format!("{}/uploads/{id}", shared.url()),
+        "conversationId": conversation, "communicationId": session,
+    })))
+}
+
+/// `POST /api/v2/conversations/messages`: an agent begins.
+pub(super) fn create(
+    shared: &Arc<Shared>,
+    caller: &Caller,
+    request: &Request,
+) -> Result<Reply, Reply> {
+    let body = request.json()?;
+    let to = required(&body, "/toAddress")?;
+    if string(&body, "/toAddressMessengerType") != Some("open") {
+        return Err(Reply::error(
+            400,
+            "invalid.value",
+            "toAddressMessengerType is open here",
+        ));
+    }
+    let existing = body
+        .get("useExistingConversation")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
+    let now = shared.clock.now();
+    let mut platform = shared.platform();
+    need(&platform, caller, CREATE)?;
+    let (id, is_new) =
+        conversation_with(&mut platform, to, to, Direction::Outbound, existing, now)?;
+    let users = platform.config.users;
+    if is_new {
+        platform.change(id, now, |it| script::advance(it, users, now).0);
+    }
+    drop(platform);
+    super::conversations::read(
+        shared,
+        caller,
+        &text(id),
+        super::conversations::Shape::Of("messages"),
+    )
+}
