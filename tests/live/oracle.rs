@@ -40,7 +40,9 @@ fn told(line: &str) -> Told {
     let facts = shows.map(|shown| {
         let part = |at: usize| shown[at].as_str().unwrap().to_owned();
         let conversation = told["conversation"].as_str().unwrap().to_owned();
-        [conversation, part(0), part(1), part(2)]
+        // The two are spellings of one state.
+        let state = part(2).replace("terminated", "disconnected");
+        [conversation, part(0), part(1), state]
     });
     Told {
         at: time("at"),
