@@ -7,6 +7,7 @@ mod draw;
 mod reload;
 mod run;
 mod show;
+mod simulate;
 mod table;
 
 use std::path::PathBuf;
@@ -89,6 +90,11 @@ enum Command {
     Buffer {
         #[command(subcommand)]
         command: buffer::Buffer,
+    },
+    /// Be a platform on loopback, with made-up conversations, to build and try pipelines against.
+    Simulate {
+        #[command(subcommand)]
+        platform: simulate::Simulate,
     },
     /// Print completions for a shell.
     #[command(
@@ -185,6 +191,7 @@ pub fn main() -> ExitCode {
         Command::Graph { file, format } => draw::graph(&file, format, color),
         Command::Dlq { command } => dlq::dlq(command, color),
         Command::Buffer { command } => buffer::buffer(command, color),
+        Command::Simulate { platform } => simulate::simulate(platform),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "trunkline", &mut std::io::stdout());

@@ -132,6 +132,7 @@ struct Paths {
     data: Path,
     interaction: Path,
     participants: Path,
+    told_at: Path,
 }
 
 impl Paths {
@@ -147,6 +148,7 @@ impl Paths {
             data: Path::of(["data"]),
             interaction: Path::of(["data", "interactionId"]),
             participants: Path::of(["participants"]),
+            told_at: Path::of(["metadata", "time"]),
         }
     }
 }
@@ -197,6 +199,7 @@ impl Config {
         visit(&mut paths.data);
         visit(&mut paths.interaction);
         visit(&mut paths.participants);
+        visit(&mut paths.told_at);
     }
 
     /// The transform itself; drift is counted at the meter.

@@ -226,7 +226,10 @@ async fn who_does_not_read_is_cut_off() {
     control.pause();
     let counts = control.counts();
     assert_eq!(counts.waiting, 0);
-    assert!(counts.no_socket >= 500, "{counts:?}");
+    assert!(
+        counts.no_socket > 0 && counts.no_socket + counts.unknown >= 500,
+        "{counts:?}"
+    );
     // The engine may have been in the middle of a round.
     until("all is told", || {
         let it = control.counts();

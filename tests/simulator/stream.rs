@@ -113,6 +113,7 @@ async fn all_shapes_tell_the_same_story() {
         rate: 2_000.0,
         queues: 1,
         users: 2,
+        conversations: Some(50),
         total: Some(3_000),
         ..quiet()
     };

@@ -243,6 +243,11 @@ impl Config {
         self.faults.check()
     }
 
+    /// Whether simulated time is another than that of this machine.
+    pub(super) fn is_elsewhen(&self) -> bool {
+        self.start.is_some() || (self.speed - 1.0).abs() > f64::EPSILON
+    }
+
     /// Conversations open at once.
     pub(super) fn at_once(&self) -> usize {
         // A conversation has some fifteen steps.

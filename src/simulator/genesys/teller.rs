@@ -251,7 +251,15 @@ impl Teller {
         text.push_str(body);
         text.push_str(",\"metadata\":{\"CorrelationId\":\"");
         write::uuid(&mut text, self.random.uuid());
-        text.push_str("\"}}");
+        text.push('"');
+        // The platform's frames have no time of their own, and the time of their arrival does for one.
+        // Where the clock is not ours it does not, and frames say theirs.
+        if scene.config.is_elsewhen() {
+            text.push_str(",\"time\":\"");
+            write::time(&mut text, scene.at);
+            text.push('"');
+        }
+        text.push_str("}}");
         self.send(scene, topic, text);
     }
 

@@ -67,6 +67,9 @@ pub enum By {
 pub struct Lifecycle {
     /// Where the state is; without it only times count.
     pub path: Option<Path>,
+    /// Whose state it is: states of different ones at the same time come in any order. Default: the
+    /// conversation's, so that ranks count among all of its events.
+    pub participant: Option<Path>,
     /// Groups of states, earliest first.
     pub order: Vec<Vec<String>>,
     /// A conversation must begin with a state of the first group. Default true.
@@ -151,7 +154,10 @@ impl Config {
         visit(&mut self.key);
         visit(&mut self.time);
         match &mut self.by {
-            By::Lifecycle(lifecycle) => lifecycle.path.iter_mut().for_each(visit),
+            By::Lifecycle(lifecycle) => {
+                let paths = [&mut lifecycle.path, &mut lifecycle.participant];
+                paths.into_iter().flatten().for_each(visit);
+            }
             By::Sequence { path, .. } => visit(path),
             By::VectorClock { path, node } => [path, node].into_iter().for_each(visit),
         }
@@ -196,6 +202,7 @@ fn ways(fields: &mut Fields<'_>, mode: Option<Mode>) -> Option<By> {
 
 fn check_lifecycle(fields: &mut Fields<'_>) -> Option<By> {
     let path = fields.required("path");
+    let participant = fields.optional("participant");
     let order: Option<Vec<OneOrMany<String>>> = fields.required("order");
     let opener_required = match fields.has("opener") {
         true => fields.choice("opener", &[("required", true), ("optional", false)]),
@@ -225,6 +232,7 @@ fn check_lifecycle(fields: &mut Fields<'_>) -> Option<By> {
     }
     Some(By::Lifecycle(Lifecycle {
         path: Some(path?),
+        participant,
         order,
         opener_required: opener_required?,
     }))

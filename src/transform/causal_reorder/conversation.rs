@@ -26,6 +26,8 @@ pub(super) struct Conversation {
     /// The latest time that went on, and the highest rank of that time.
     pub last_time: i64,
     pub last_rank: u8,
+    /// Whose rank that is, by a hash; 0 where nobody is named, or after a restart.
+    last_participant: u64,
     /// An event of rank 0 went on.
     pub opened: bool,
     /// An earlier run of another number of lanes wrote it, and nothing of it came since: it may
@@ -66,6 +68,7 @@ impl Conversation {
             counter: 0,
             last_time: i64::MIN,
             last_rank: 0,
+            last_participant: 0,
             position,
             opened: false,
             inherited: false,
@@ -127,18 +130,24 @@ impl Conversation {
     }
 
     /// True when what is of this time and rank comes after something that went on before it.
-    pub fn is_past(&self, time: i64, rank: u8) -> bool {
+    pub fn is_past(&self, time: i64, rank: u8, participant: u64) -> bool {
+        let others = [participant, self.last_participant];
         match rank {
             UNRANKED => time < self.last_time,
+            // What others do at the same time comes neither before nor after.
+            _ if participant != self.last_participant && !others.contains(&0) => {
+                time < self.last_time
+            }
             rank => (time, rank) < (self.last_time, self.last_rank),
         }
     }
 
     /// Remembers the greatest (time, rank).
-    pub fn advance(&mut self, time: i64, rank: u8) {
+    pub fn advance(&mut self, time: i64, rank: u8, participant: u64) {
         let rank = if rank == UNRANKED { 0 } else { rank };
         if (time, rank) > (self.last_time, self.last_rank) {
             (self.last_time, self.last_rank) = (time, rank);
+            self.last_participant = participant;
         }
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Facts {
     pub place: i64,
     /// By lifecycle the group of the state, or [`UNRANKED`]; else 0.
     pub rank: u8,
+    /// By lifecycle a hash of whose state it is; 0 where nobody is named.
+    pub participant: u64,
     /// By vector clock.
     pub stamp: Option<Box<Stamp>>,
 }
@@ -98,9 +100,13 @@ impl Reader {
         let conversation = self.keys.conversation(&key.ok_or(Refusal::MissingKey)?);
         let time = event.get(&self.time).and_then(time_of);
         let time = time.ok_or(Refusal::BadTimestamp)?;
+        let mut participant = 0;
         let (place, rank, stamp) = match &self.by {
             By::Lifecycle(lifecycle) => {
                 let state = lifecycle.path.as_ref().and_then(|path| event.get(path));
+                let of = lifecycle.participant.as_ref();
+                let of = of.and_then(|path| event.get(path)?.as_plain());
+                participant = of.map_or(0, |of| self.keys.node(&of));
                 (time, rank_of(state, &lifecycle.order), None)
             }
             By::Sequence { path, .. } => {
@@ -123,6 +129,7 @@ impl Reader {
             time,
             place,
             rank,
+            participant,
             stamp,
         })
     }

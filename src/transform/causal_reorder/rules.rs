@@ -51,7 +51,7 @@ impl Rules {
         match self {
             Self::Lifecycle { .. } => {
                 label(Labels::ORPHAN, self.is_orphan(after, facts));
-                let late = !follows && after.is_past(facts.time, facts.rank);
+                let late = !follows && after.is_past(facts.time, facts.rank, facts.participant);
                 label(Labels::LATE, late);
             }
             Self::Sequence => {
@@ -74,7 +74,7 @@ impl Rules {
 
     /// The conversation after this event.
     pub fn advance(self, conversation: &mut Conversation, facts: Facts) {
-        conversation.advance(facts.time, facts.rank);
+        conversation.advance(facts.time, facts.rank, facts.participant);
         match self {
             Self::Lifecycle { .. } => conversation.opened |= facts.rank == 0,
             Self::Sequence => conversation.position = conversation.position.max(facts.place),

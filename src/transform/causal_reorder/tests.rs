@@ -53,6 +53,7 @@ pub(super) fn lifecycle() -> Config {
     ];
     config(By::Lifecycle(Lifecycle {
         path: Some(path(".state")),
+        participant: None,
         order: order
             .iter()
             .map(|group| group.iter().map(ToString::to_string).collect())

@@ -50,7 +50,9 @@ impl<'a> Frame<'a> {
     pub(super) fn of(event: &'a Event, paths: &Paths) -> Self {
         if let Some(topic) = event.text(&paths.topic) {
             let body = event.get(&paths.body);
-            return Self::told(topic, body, [None, None]);
+            // The simulator says it where its clock is not ours.
+            let at = event.get(&paths.told_at);
+            return Self::told(topic, body, [at, None]);
         }
         if let Some(detail) = event.get(&paths.detail) {
             // The type is what rules on the way here have looked at; it has `{id}` for the

@@ -257,3 +257,27 @@ async fn at_the_end_of_the_input_nothing_waits() {
     .await;
     assert_eq!(bench.went(), "3#1 2#2");
 }
+
+#[tokio::test(start_paused = true)]
+async fn states_of_different_participants_at_one_time_come_in_any_order() {
+    let mut config = lifecycle();
+    let By::Lifecycle(lifecycle) = &mut config.by else {
+        unreachable!("it is")
+    };
+    lifecycle.participant = Some(path(".who"));
+    let mut bench = Bench::new(&config);
+    let of = |who: &str, at: u32, state: &str| {
+        format!(r#"{{"id":"a","who":"{who}","at":{at},"state":"{state}"}}"#)
+    };
+    for told in [
+        of("ann", 1, "initiated"),
+        of("ann", 2, "completed"),
+        of("bob", 2, "connected"),
+        of("ann", 2, "connected"),
+        of("bob", 1, "connected"),
+    ] {
+        is_ok(bench.send(&[told]).await).await;
+    }
+    // What one did itself has an order, and an earlier time is earlier whoever it is about.
+    assert_eq!(bench.went(), "0#1 1#2 2#3 3#4+late 4#5+late");
+}
