@@ -174,6 +174,21 @@ async fn a_revoked_token_is_followed_by_another_and_another_channel() {
 }
 
 #[tokio::test]
+async fn a_platform_that_comes_back_knows_neither_token_nor_channel() {
+    let first = simulator(|_| {}).await;
+    let address = first.url().trim_start_matches("http://").parse().unwrap();
+    let bench = bench(&first, "");
+    let running = bench.run().await;
+    running.until(20).await;
+    first.stop().await;
+    let second = simulator(|config| config.address = address).await;
+    until("the gap", || bench.gaps().len() == 1).await;
+    running.more(20).await;
+    assert_eq!(second.control().counts().channels, 1);
+    assert!(running.got.lock().unwrap().ended.is_none());
+}
+
+#[tokio::test]
 async fn topics_without_permission_are_named_and_the_others_come() {
     let simulator = simulator(|config| {
         config.clients = vec![Client {

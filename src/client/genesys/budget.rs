@@ -15,6 +15,8 @@ use super::refusal::seconds;
 
 /// From this share of the window on, calls that can wait are spread: four fifths.
 const NEAR: (u64, u64) = (4, 5);
+/// One of so many calls is left to those that cannot wait.
+const SPARED: u64 = 20;
 /// Longest window that is believed.
 const LONGEST: Duration = Duration::from_secs(300);
 
@@ -72,8 +74,13 @@ impl Budget {
         }
         let now = Instant::now();
         let reset = reset.min(LONGEST);
-        let left = u32::try_from(allowed.saturating_sub(count)).unwrap_or(u32::MAX);
-        let next = window.spread.map_or(now, |spread| spread.next);
+        // The last of it is for those that cannot wait.
+        let left = allowed.saturating_sub(count.saturating_add(allowed / SPARED));
+        let left = u32::try_from(left).unwrap_or(u32::MAX);
+        let next = match left {
+            0 => now + reset,
+            _ => window.spread.map_or(now, |spread| spread.next),
+        };
         window.spread = Some(Spread {
             until: now + reset,
             interval: reset / left.max(1),
@@ -110,10 +117,12 @@ mod tests {
         let budget = Budget::default();
         budget.learn(&headers(100, "30"));
         assert_eq!(budget.take(false), Duration::ZERO);
-        budget.learn(&headers(290, "30"));
+        budget.learn(&headers(275, "30"));
         let waits: Vec<u64> = (0..12).map(|_| budget.take(false).as_secs()).collect();
         assert_eq!(waits, [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30, 30]);
         assert_eq!(budget.take(true), Duration::ZERO);
+        budget.learn(&headers(286, "20"));
+        assert_eq!(budget.take(false), Duration::from_secs(20));
         tokio::time::advance(Duration::from_secs(31)).await;
         assert_eq!(budget.take(false), Duration::ZERO);
     }

@@ -133,7 +133,7 @@ fn counts(script: &Shared) -> (usize, usize) {
 async fn fifty_callers_ask_for_one_token() {
     let token = Answer {
         after: Duration::from_millis(50),
-        ..granted("t-1", 86_400)
+        ..granted("token-1", 86_400)
     };
     let (client, script) = start(vec![token], vec![Answer::of(200, json!({}))]).await;
     let calls = (0..50).map(|_| client.call::<Value>(get()));
@@ -150,7 +150,7 @@ async fn fifty_callers_ask_for_one_token() {
         script
             .calls
             .iter()
-            .all(|(path, auth, _)| path == "/api/v2/x" && auth == "Bearer t-1")
+            .all(|(path, auth, _)| path == "/api/v2/x" && auth == "Bearer token-1")
     );
 }
 
@@ -159,9 +159,9 @@ async fn a_token_near_its_end_is_renewed_by_one_while_the_others_go_on() {
     // Nine tenths of one second.
     let slow = Answer {
         after: Duration::from_millis(100),
-        ..granted("t-2", 86_400)
+        ..granted("token-2", 86_400)
     };
-    let (client, script) = start(vec![granted("t-1", 1), slow], vec![]).await;
+    let (client, script) = start(vec![granted("token-1", 1), slow], vec![]).await;
     let first = client.token().await.unwrap();
     let begin = Instant::now();
     while counts(&script).0 < 2 && begin.elapsed() < Duration::from_secs(5) {
@@ -176,20 +176,20 @@ async fn a_token_near_its_end_is_renewed_by_one_while_the_others_go_on() {
         tokio::task::yield_now().await;
     }
     let mut token = client.token().await.unwrap();
-    while token.expose() == "t-1" && begin.elapsed() < Duration::from_secs(5) {
+    while token.expose() == "token-1" && begin.elapsed() < Duration::from_secs(5) {
         tokio::task::yield_now().await;
         token = client.token().await.unwrap();
     }
-    assert_eq!((token.expose(), counts(&script).0), ("t-2", 2));
+    assert_eq!((token.expose(), counts(&script).0), ("token-2", 2));
 }
 
 #[tokio::test]
 async fn a_refused_token_is_renewed_once_and_the_call_repeated_once() {
     let refused = Answer::of(
         401,
-        json!({ "code": "bad.credentials", "message": "Invalid login credentials t-1" }),
+        json!({ "code": "bad.credentials", "message": "Invalid login credentials token-1" }),
     );
-    let tokens = vec![granted("t-1", 86_400), granted("t-2", 86_400)];
+    let tokens = vec![granted("token-1", 86_400), granted("token-2", 86_400)];
     let (client, script) = start(
         tokens,
         vec![refused.clone(), Answer::of(200, json!({ "a": 1 }))],
@@ -200,11 +200,11 @@ async fn a_refused_token_is_renewed_once_and_the_call_repeated_once() {
         json!({ "a": 1 })
     );
     assert_eq!(counts(&script), (2, 2));
-    assert_eq!(script.lock().unwrap().calls[1].1, "Bearer t-2");
-    let (client, script) = start(vec![granted("t-1", 86_400)], vec![refused]).await;
+    assert_eq!(script.lock().unwrap().calls[1].1, "Bearer token-2");
+    let (client, script) = start(vec![granted("token-1", 86_400)], vec![refused]).await;
     let error = client.call::<Value>(get()).await.unwrap_err();
     assert_eq!((error.status(), counts(&script)), (Some(401), (2, 2)));
-    assert!(!error.to_string().contains("t-1"), "{error}");
+    assert!(!error.to_string().contains("token-1"), "{error}");
 }
 
 #[tokio::test]
@@ -331,7 +331,7 @@ async fn an_answer_is_bounded_and_has_to_be_what_was_asked_for() {
 
 #[tokio::test]
 async fn channels_are_made_counted_and_given_their_topics() {
-    let made = json!({ "connectUri": "ws://127.0.0.1/channels/c-9", "id": "c-9", "expires": "2026-01-01T00:00:00Z" });
+    let made = json!({ "connectUri": "ws://127.0.0.1/channels/chan-9", "id": "chan-9", "expires": "2026-01-01T00:00:00Z" });
     let answers = json!({ "entities": [
         { "id": "a", "state": "Permitted" },
         { "id": "b", "state": "Rejected", "rejectionReason": "no", "missingPermissions": ["p:q:r"] },
@@ -339,11 +339,11 @@ async fn channels_are_made_counted_and_given_their_topics() {
     ] });
     let gone = Answer::of(
         404,
-        json!({ "code": "not.found", "message": "channel c-9 not found" }),
+        json!({ "code": "not.found", "message": "channel chan-9 not found" }),
     );
     let api = vec![
         Answer::of(200, made),
-        Answer::of(200, json!({ "entities": [{}, { "id": "c-9" }] })),
+        Answer::of(200, json!({ "entities": [{}, { "id": "chan-9" }] })),
         Answer::of(200, answers),
         Answer::of(404, json!({})),
         gone,
@@ -361,7 +361,7 @@ async fn channels_are_made_counted_and_given_their_topics() {
         error.to_string().contains("channel [secret] not found"),
         "{error}"
     );
-    assert!(!format!("{channel:?}").contains("c-9"));
+    assert!(!format!("{channel:?}").contains("chan-9"));
     let script = script.lock().unwrap();
     assert_eq!(
         script.calls[1].0,
@@ -370,7 +370,7 @@ async fn channels_are_made_counted_and_given_their_topics() {
     assert_eq!(
         (script.calls[2].0.as_str(), script.calls[2].2.as_str()),
         (
-            "/api/v2/notifications/channels/c-9/subscriptions?ignoreErrors=true",
+            "/api/v2/notifications/channels/chan-9/subscriptions?ignoreErrors=true",
             "[{\"id\":\"a\"},{\"id\":\"b\"},{\"id\":\"c\"}]"
         )
     );

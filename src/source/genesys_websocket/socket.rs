@@ -317,4 +317,28 @@ mod tests {
         };
         assert_eq!((sample.len(), length, broken), (SAMPLE, 1000, false));
     }
+
+    #[tokio::test]
+    async fn an_address_is_never_told() {
+        let dial = Dial {
+            tls: crate::client::http::tls(),
+            protocol: Protocol::Notifications,
+            timeout: Duration::from_secs(5),
+            max_frame: 1024,
+        };
+        // Nobody listens on port 1, and the others are no addresses at all.
+        for uri in [
+            "ws://127.0.0.1:1/channels/hush",
+            "wss://127.0.0.1:1/channels/hush",
+            "hush",
+            "http://hush/hush",
+            "ws:///hush",
+            "ws://a b/hush",
+        ] {
+            let Err(error) = dial.open(uri).await else {
+                panic!("{uri} is open");
+            };
+            assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+        }
+    }
 }
