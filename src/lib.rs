@@ -15,8 +15,8 @@
 //! 1 words        clock  diagnostic  event  failure  setting  stage
 //! ```
 //!
-//! `graph` imports `config`, never the reverse. `api` sees the counters of [`observe`] and nothing
-//! else. Only [`config`] reads the environment. There are no process globals but the log.
+//! `graph` imports `config`, never the reverse. `api` sees the counters and views of [`observe`] and
+//! nothing else. Only [`config`] reads the environment. There are no process globals but the log.
 //!
 //! # Four ideas that carry everything
 //!
@@ -89,6 +89,25 @@
 //! pumps above it have none left *and* the edges on the way have handed on all that was in them
 //! (`graph::assembly::tide`). A stop goes with the flow too: sources first, and what is read from a
 //! disk buffer once nobody writes to it any more.
+//!
+//! # Sources that cannot be asked again
+//!
+//! A broker redelivers and a file stays; a WebSocket does neither. Whoever reads such a source
+//! ([`layer::SourcePart::wants_durable`]) has a disk buffer in front of it unless its file says otherwise.
+//! [`source::genesys_websocket`] is also the one source that reconnects by itself: it has several
+//! connections, one of which must not cost the others, and at a roll-over two that overlap. What it
+//! could not hear is a gap ([`observe::Gap`]): measured, filled by reading again, and in the ledger.
+//! What comes of that (repeats, overlaps, re-reads, stale snapshots) is sorted out by identity:
+//! [`transform::genesys_normalize`] gives the same fact the same id, whoever tells it.
+//!
+//! [`client`] speaks to other systems and knows no batches. [`simulator`] is such a system: it shares no
+//! types with what is tested against it, so that a mistake in one is not a mistake in both.
+//!
+//! # Views
+//!
+//! A sink may keep what it is given in sight instead of sending it away ([`sink::activity`]). It
+//! publishes a [`observe::View`], which the interface serves without knowing what it is about; its
+//! state is committed with the answer, as that of every stage.
 //!
 //! # What rests on disk
 //!
