@@ -5,7 +5,7 @@
 # again).
 SECONDS ?= 60
 FUZZ_FLAGS ?=
-FUZZ_TARGETS := yaml record concatenated mask journal
+FUZZ_TARGETS := yaml record concatenated mask journal frame
 CARGO_FUZZ := 0.13.2
 
 .DEFAULT_GOAL := test

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "../fuzz/bodies/concatenated.rs"]
 mod concatenated;
+#[path = "../fuzz/bodies/frame.rs"]
+mod frame;
 #[path = "../fuzz/bodies/journal.rs"]
 mod journal;
 #[path = "../fuzz/bodies/mask.rs"]
@@ -16,8 +18,9 @@ mod record;
 mod yaml;
 
 type Body = fn(&[u8]);
-const TARGETS: [(&str, Body); 5] = [
+const TARGETS: [(&str, Body); 6] = [
     ("concatenated", concatenated::run),
+    ("frame", frame::run),
     ("journal", journal::run),
     ("mask", mask::run),
     ("record", record::run),
@@ -64,23 +67,28 @@ fn concatenated_inputs() {
 }
 
 #[test]
-fn journal_inputs() {
+fn frame_inputs() {
     run_all(TARGETS[1].0, TARGETS[1].1);
 }
 
 #[test]
-fn mask_inputs() {
+fn journal_inputs() {
     run_all(TARGETS[2].0, TARGETS[2].1);
 }
 
 #[test]
-fn record_inputs() {
+fn mask_inputs() {
     run_all(TARGETS[3].0, TARGETS[3].1);
 }
 
 #[test]
-fn yaml_inputs() {
+fn record_inputs() {
     run_all(TARGETS[4].0, TARGETS[4].1);
+}
+
+#[test]
+fn yaml_inputs() {
+    run_all(TARGETS[5].0, TARGETS[5].1);
 }
 
 #[test]

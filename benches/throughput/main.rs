@@ -2,10 +2,12 @@
 //!
 //! `cargo bench --bench throughput` makes a million events (or `EVENTS=n`), measures the floor on
 //! one core (parse with sonic-rs and serialise again), then feeds the events to the binary's
-//! standard input through each pipeline of `benches/pipelines`. All figures are of one run on one
-//! machine: read them as ratios.
+//! standard input through each pipeline of `benches/pipelines` (`ONLY=c.yaml,e.yaml` for some).
+//! Points go to a server in this process, whose time is not in the figures of the binary but is
+//! taken from the same cores. All figures are of one run on one machine: read them as ratios.
 
 mod events;
+mod server;
 
 use std::fs::{self, File};
 use std::hint::black_box;
@@ -15,6 +17,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use server::Server;
 use trunkline::event::{Event, EventsBuilder, PathSet, Position, Provenance};
 
 /// Rounds of each measurement; the best counts, since all noise slows down.
@@ -36,6 +39,8 @@ fn main() {
         .ok()
         .and_then(|n| n.parse().ok())
         .unwrap_or(1_000_000);
+    let only = std::env::var("ONLY").ok();
+    let only: Option<Vec<&str>> = only.as_ref().map(|files| files.split(',').collect());
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let input = folder.join(format!("events-{count}.ndjson"));
     make(&input, count);
@@ -49,6 +54,7 @@ fn main() {
         }),
     ];
     drop(text);
+    let server = Server::start();
     for (name, file) in [
         ("a  decode -> blackhole", "a.yaml"),
         (
@@ -57,8 +63,15 @@ fn main() {
         ),
         ("c' the same with causal_reorder", "c-ordered.yaml"),
         ("d  c -> file of JSON lines", "d.yaml"),
+        ("e  c -> line protocol, 1 MB requests over HTTP", "e.yaml"),
+        ("e' the same with gzip", "e-gzip.yaml"),
     ] {
-        figures.push(best(name, || pipeline(&input, file, &folder, count)));
+        if only.as_ref().is_some_and(|only| !only.contains(&file)) {
+            continue;
+        }
+        figures.push(best(name, || {
+            pipeline(&input, file, (&folder, &server), count)
+        }));
     }
     print(&figures, count);
 }
@@ -144,7 +157,7 @@ fn index(text: &str, count: usize) -> Figure {
     figure(count, took, took.as_secs_f64(), None)
 }
 
-fn pipeline(input: &Path, file: &str, folder: &Path, count: usize) -> Figure {
+fn pipeline(input: &Path, file: &str, (folder, server): (&Path, &Server), count: usize) -> Figure {
     let yaml = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("benches/pipelines")
         .join(file);
@@ -158,6 +171,7 @@ fn pipeline(input: &Path, file: &str, folder: &Path, count: usize) -> Figure {
         .arg(&summary)
         .arg(&yaml)
         .env("OUT", &out)
+        .env("INFLUX_URL", server.url())
         .stdin(File::open(input).expect("the events were just written"))
         .stderr(Stdio::null())
         .spawn()
@@ -172,16 +186,26 @@ fn pipeline(input: &Path, file: &str, folder: &Path, count: usize) -> Figure {
     };
     let took = from.elapsed();
     assert!(status.success(), "{file} failed");
-    check(&summary, count);
+    check(&summary, count, server);
     let _ = fs::remove_file(&out);
     figure(count, took, children_seconds() - cpu, Some(memory))
 }
 
-/// A run that lost events is no run.
-fn check(summary: &Path, count: usize) {
+/// A run that lost events is no run. Lines that were not compressed are counted by the server, too.
+fn check(summary: &Path, count: usize, server: &Server) {
     let text = fs::read_to_string(summary).expect("the run writes a summary");
     let ledger: serde_json::Value = serde_json::from_str(&text).expect("the summary is JSON");
     assert_eq!(ledger["whole"]["received"], count, "{ledger}");
+    let (requests, bytes, lines) = server.taken();
+    if requests > 0 {
+        println!(
+            "    {requests} requests of {} bytes on average",
+            bytes / requests
+        );
+    }
+    if lines > 0 {
+        assert_eq!(ledger["whole"]["delivered"], lines, "{ledger}");
+    }
 }
 
 /// CPU seconds of all children that have ended.

@@ -65,6 +65,9 @@ pub(super) struct Genesys {
     /// Write what was told to whom to this file, as JSON lines.
     #[arg(long, value_name = "FILE")]
     oracle: Option<PathBuf>,
+    /// Write every detail event in its EventBridge envelope to this file, as JSON lines.
+    #[arg(long, value_name = "FILE")]
+    eventbridge: Option<PathBuf>,
     #[command(flatten)]
     faults: FaultArguments,
 }
@@ -141,6 +144,7 @@ impl Genesys {
             queues: self.queues,
             users: self.users,
             oracle: self.oracle,
+            eventbridge: self.eventbridge,
             // Nobody asks this process.
             oracle_kept: 0,
             total: self.total,

@@ -151,12 +151,18 @@ impl Client {
         }
     }
 
-    /// Asks by Flux; see [`csv`] for what an answer looks like.
+    /// Asks by Flux; all rows of all tables of the answer.
     ///
     /// # Errors
     /// `Transient` for what may pass; `Fatal` (`influx_query`) when the server does not take the
-    /// query, or answers what is no annotated CSV or more than 64 MiB.
+    /// query, or answers what is no annotated CSV, more than 64 MiB or two million rows.
     pub async fn query_flux(&self, flux: &str) -> Result<Vec<Row>, Failure> {
+        let mut rows = Vec::new();
+        self.ask(flux, &mut |row| rows.push(row)).await?;
+        Ok(rows)
+    }
+
+    async fn ask(&self, flux: &str, visit: &mut (dyn FnMut(Row) + Send)) -> Result<(), Failure> {
         let dialect = serde_json::json!({
             "query": flux, "type": "flux",
             "dialect": { "header": true, "annotations": ["datatype", "group", "default"] },
@@ -182,7 +188,7 @@ impl Client {
         let answer = body(response, MOST_ANSWER).await?;
         let text = std::str::from_utf8(&answer)
             .map_err(|_| Failure::fatal("influx_query", "the answer is not UTF-8"))?;
-        csv::parse(text)
+        csv::parse(text, visit)
             .map_err(|bad| Failure::fatal("influx_query", format!("the answer to the query {bad}")))
     }
 }

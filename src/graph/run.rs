@@ -8,6 +8,8 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::WatchStream;
 
 use super::assembly::{Assembly, Surroundings};
 use super::pump::Alarm;
@@ -56,25 +58,22 @@ pub fn open_store(
 
 /// Raises the alert `state_away` while a shared store is away.
 async fn watch_store(store: &Store, observer: &Observer) {
-    let Some(mut away) = store.away() else {
-        return std::future::pending().await;
-    };
-    loop {
-        let told = away.borrow_and_update().clone();
-        let active = told.is_some();
-        observer.alert(Alert {
-            name: "state_away",
-            node: None,
-            message: match told {
-                Some(why) => format!("{why}: what needs the shared state waits for it"),
-                None => "the shared state is back".into(),
-            },
-            active,
-        });
-        if away.changed().await.is_err() {
-            return std::future::pending().await;
+    if let Some(away) = store.away() {
+        let mut away = WatchStream::new(away);
+        while let Some(told) = away.next().await {
+            let active = told.is_some();
+            observer.alert(Alert {
+                name: "state_away",
+                node: None,
+                message: match told {
+                    Some(why) => format!("{why}: what needs the shared state waits for it"),
+                    None => "the shared state is back".into(),
+                },
+                active,
+            });
         }
     }
+    std::future::pending().await
 }
 
 /// Runs a pipeline until its inputs have ended or `stop` is ready; then drains it within its grace

@@ -11,6 +11,7 @@
 //! seconds; points in time (`expires`, times of conversations) are simulated.
 
 mod analytics;
+mod bridge;
 mod channel;
 mod channels;
 mod config;
@@ -33,6 +34,7 @@ mod record;
 mod reply;
 mod route;
 mod script;
+mod sending;
 mod server;
 mod snapshot;
 mod socket;
@@ -88,7 +90,7 @@ impl Simulator {
     pub async fn stop(self) {
         let mut tasks = self.shared.take_tasks();
         tasks.shutdown().await;
-        self.shared.platform().teller.oracle.flush();
+        self.shared.platform().teller.flush();
     }
 }
 

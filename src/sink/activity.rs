@@ -26,6 +26,7 @@ mod days;
 mod facts;
 mod history;
 mod picture;
+mod rows;
 mod view;
 
 #[cfg(test)]
@@ -41,8 +42,9 @@ use crate::event::{Batch, Origin};
 use crate::failure::{Cause, Failure, Kind};
 use crate::layer::{Kept, SinkContext};
 use crate::stage::Sink;
-use board::{Board, Rows};
+use board::Board;
 use facts::{Fact, Hashes, Reader, Refusal};
+use rows::Rows;
 use view::ActivityView;
 
 /// Events that are taken in under one lock: readers wait for no more (about 0.3 ms).

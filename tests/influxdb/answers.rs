@@ -23,7 +23,7 @@ fn sorted(stub: &Stub) -> Vec<usize> {
 async fn a_request_says_what_the_api_asks_for() {
     let stub = Stub::start(|_, _| reply(204, "")).await;
     let sink = format!(
-        "url: '{}/', org: 'o ö', bucket: b, token: hush, precision: ms, max_batch: {{ events: 400 }}",
+        "url: '{}/', org: 'o ö', bucket: b, token: hush, precision: ms, max_batch: {{ events: 400 }}, quiet: 1s",
         stub.url
     );
     let (ledger, _) = Run::start(&participants(1_000), &sink).ended().await;
@@ -274,7 +274,7 @@ async fn lines_that_nobody_names_are_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_refuses_everything_is_not_asked_for_each_line() {
     let stub = Stub::start(|_, _| reply(400, "no")).await;
-    let sink = format!("url: '{}', {QUICK}", stub.url);
+    let sink = format!("url: '{}', quiet: 1s, {QUICK}", stub.url);
     let (_, letters) = Run::start(&participants(2_000), &sink).ended().await;
     assert_eq!(letters.len(), 2_000);
     assert!(stub.asked().len() < 400, "{}", stub.asked().len());

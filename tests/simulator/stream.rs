@@ -282,3 +282,45 @@ async fn the_file_of_the_oracle_has_a_line_for_each_frame() {
     // No credential is in it.
     assert!(!text.contains(&id) && !text.contains(&client.token));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn detail_events_of_all_conversations_are_exported_as_eventbridge_has_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.ndjson");
+    let config = Config {
+        rate: 10_000.0,
+        conversations: Some(20),
+        total: Some(2_000),
+        eventbridge: Some(path.clone()),
+        ..Config::default()
+    };
+    let (simulator, _) = started(config).await;
+    let control = simulator.control();
+    until("all steps", || control.counts().steps == 2_000).await;
+    simulator.stop().await;
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut open: HashMap<String, i64> = HashMap::new();
+    for line in text.lines() {
+        let envelope: Value = serde_json::from_str(line).unwrap();
+        let (detail, kind) = (
+            &envelope["detail"],
+            envelope["detail-type"].as_str().unwrap(),
+        );
+        let body = &detail["eventBody"];
+        let conversation = body["conversationId"].as_str().unwrap();
+        assert_eq!(kind.replace("{id}", conversation), detail["topicName"]);
+        let time: jiff::Timestamp = envelope["time"].as_str().unwrap().parse().unwrap();
+        assert_eq!(
+            time.as_second(),
+            body["eventTime"].as_i64().unwrap() / 1_000
+        );
+        // Nothing ends that has not begun.
+        let session = body["sessionId"].as_str().unwrap_or_default().to_owned();
+        match kind.rsplit('.').next().unwrap() {
+            "start" => *open.entry(session).or_default() += 1,
+            "end" => *open.get_mut(&session).unwrap() -= 1,
+            _ => {}
+        }
+    }
+    assert!(open.len() > 200 && open.values().all(|it| (0..=1).contains(it)));
+}

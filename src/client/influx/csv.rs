@@ -10,8 +10,11 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
-/// Most columns of a table: hostile answers are bounded by the bytes of the answer, and by this.
+/// Most columns of a table. An answer is bounded by its bytes, and these keep what is made of it from
+/// being many times as large.
 const MOST_COLUMNS: usize = 1000;
+/// Most rows of an answer.
+const MOST_ROWS: usize = 2_000_000;
 
 /// A column of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,9 +60,9 @@ impl Row {
 /// Why an answer is none; a clause that goes on from "the answer".
 pub(super) type Bad = &'static str;
 
-/// Reads all rows of all tables.
-pub(super) fn parse(text: &str) -> Result<Vec<Row>, Bad> {
-    let mut rows = Vec::new();
+/// Calls `visit` with each row of each table; those before a mistake were visited by then.
+pub(super) fn parse(text: &str, visit: &mut dyn FnMut(Row)) -> Result<(), Bad> {
+    let mut rows = 0;
     let mut table = Table::default();
     let mut rest = text;
     while !rest.is_empty() {
@@ -76,11 +79,15 @@ pub(super) fn parse(text: &str) -> Result<Vec<Row>, Bad> {
             }
             _ => match &table.columns {
                 None => table.name(record)?,
-                Some(columns) => rows.push(row(columns, record)?),
+                Some(_) if rows == MOST_ROWS => return Err("has more than two million rows"),
+                Some(columns) => {
+                    rows += 1;
+                    visit(row(columns, record)?);
+                }
             },
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// The table that is being read.
@@ -103,9 +110,6 @@ impl Table {
     }
 
     fn name(&mut self, names: Vec<CompactString>) -> Result<(), Bad> {
-        if names.len() > MOST_COLUMNS {
-            return Err("has more than 1000 columns");
-        }
         for annotation in [&self.datatypes, &self.defaults] {
             if !annotation.is_empty() && annotation.len() != names.len() {
                 return Err("has annotations of another width than its names");
@@ -144,6 +148,9 @@ fn record(text: &str) -> Result<(Vec<CompactString>, &str), Bad> {
     let mut rest = text;
     loop {
         let (cell, after) = cell(rest)?;
+        if cells.len() > MOST_COLUMNS {
+            return Err("has more than 1000 columns");
+        }
         cells.push(cell);
         if let Some(after) = after.strip_prefix(',') {
             rest = after;
@@ -181,6 +188,11 @@ fn cell(text: &str) -> Result<(CompactString, &str), Bad> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &str) -> Result<Vec<Row>, Bad> {
+        let mut rows = Vec::new();
+        super::parse(text, &mut |row| rows.push(row)).map(|()| rows)
+    }
 
     const ANSWER: &str = "#datatype,string,long,string,long\r\n\
         #group,false,false,true,false\r\n\

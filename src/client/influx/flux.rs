@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::Client;
+use super::{Client, Row};
 use crate::clock::{format_timestamp, parse_timestamp};
 use crate::failure::Failure;
 
@@ -50,18 +50,20 @@ impl Client {
         series: &Series,
         since: i64,
     ) -> Result<HashMap<String, u64>, Failure> {
-        let rows = self
-            .query_flux(&counters(series, &self.bucket, since))
-            .await?;
-        let mut counters = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            let (Some(id), Some(counter)) = (row.get(&series.conversation), row.count("_value"))
-            else {
-                return Err(odd("a conversation or its counter"));
-            };
-            // The tables of one conversation are one after `group()`, but nothing promises it.
-            let kept: &mut u64 = counters.entry(id.to_owned()).or_default();
-            *kept = counter.max(*kept);
+        let mut counters: HashMap<String, u64> = HashMap::new();
+        let mut is_odd = false;
+        let flux = counters_query(series, &self.bucket, since);
+        let mut take = |row: Row| match (row.get(&series.conversation), row.count("_value")) {
+            // One row for each, after `group()`; but nothing else promises it.
+            (Some(id), Some(counter)) => {
+                let kept = counters.entry(id.to_owned()).or_default();
+                *kept = counter.max(*kept);
+            }
+            _ => is_odd = true,
+        };
+        self.ask(&flux, &mut take).await?;
+        if is_odd {
+            return Err(odd("a conversation or its counter"));
         }
         Ok(counters)
     }
@@ -104,7 +106,7 @@ fn odd(what: &str) -> Failure {
     Failure::fatal("influx_query", message)
 }
 
-fn counters(series: &Series, bucket: &str, since: i64) -> String {
+fn counters_query(series: &Series, bucket: &str, since: i64) -> String {
     let conversation = literal(&series.conversation);
     format!(
         "{}  |> group(columns: [{conversation}])\n  |> max()\n  |> group()\n  \
@@ -194,7 +196,7 @@ mod tests {
     fn queries_read_as_they_should() {
         let series = Series::default();
         assert_eq!(
-            counters(&series, "b\"x", 1_763_629_200_000_000),
+            counters_query(&series, "b\"x", 1_763_629_200_000_000),
             "from(bucket: \"b\\\"x\")\n  |> range(start: 2025-11-20T09:00:00.000Z)\n  \
              |> filter(fn: (r) => r._measurement == \"participant_state\" and r._field == \"vector_clock\")\n  \
              |> group(columns: [\"interactionId\"])\n  |> max()\n  |> group()\n  \

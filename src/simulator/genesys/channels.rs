@@ -268,7 +268,7 @@ fn tend_socket(channel: &mut Channel, faults: &Faults, limits: &Limits, now: i64
     if is_due && channel.protocol == Protocol::Notifications {
         channel.system(HEARTBEAT.to_owned());
     }
-    if warns {
+    if warns && channel.protocol == Protocol::Notifications {
         channel.warn();
     }
     if let Some(how) = dies.or(idle.then_some(Ending::Code(1001))) {

@@ -41,6 +41,8 @@ pub struct Config {
     pub integration: Integration,
     /// A file with one JSON line for each frame told. Default: none.
     pub oracle: Option<PathBuf>,
+    /// A file with every detail event in its EventBridge envelope, one a line. Default: none.
+    pub eventbridge: Option<PathBuf>,
     /// How many of the last frames told [`super::Control::oracle`] answers with. Default 100,000.
     pub oracle_kept: usize,
     /// Stops generating after so many steps. Default: never.
@@ -206,6 +208,7 @@ impl Default for Config {
                 secret: "a-secret-of-the-simulator".to_owned(),
             },
             oracle: None,
+            eventbridge: None,
             oracle_kept: 100_000,
             total: None,
             paused: false,

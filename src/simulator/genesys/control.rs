@@ -169,19 +169,14 @@ impl Control {
         self.shared.platform().teller.oracle.told()
     }
 
-    /// Writes out what the oracle's file does not have yet.
+    /// Writes out what the files do not have yet.
     ///
     /// # Errors
     /// When something could not be written, now or before.
     pub fn flush_oracle(&self) -> io::Result<()> {
         let mut platform = self.shared.platform();
-        platform.teller.oracle.flush();
-        platform
-            .teller
-            .oracle
-            .broken
-            .clone()
-            .map_or(Ok(()), |error| Err(io::Error::other(error)))
+        let broken = platform.teller.flush();
+        broken.map_or(Ok(()), |error| Err(io::Error::other(error)))
     }
 
     /// Simulated time.

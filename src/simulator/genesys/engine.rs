@@ -46,7 +46,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         let mut platform = shared.platform();
         platform.tend(now);
         if round.is_multiple_of(FLUSH_EVERY) {
-            platform.teller.oracle.flush();
+            platform.teller.flush();
         }
     }
 }

@@ -1,22 +1,19 @@
-//! Open Messaging: what a middleware sends in, and what goes out to its webhook.
+//! Open Messaging, inwards: messages, events and receipts of a middleware.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::conversation::{Conversation, Customer, Said};
 use super::oracle::{text, timestamp};
-use super::outbound;
 use super::platform::{Platform, Shared};
 use super::random::Uuid;
 use super::reply::Reply;
 use super::route::{Caller, Request, need};
 use super::script::{self, Step};
-use super::words::{Direction, Media, Purpose};
+use super::words::{Direction, Purpose};
 
 const RECEIVE: &str = "conversation:message:receive";
-const CREATE: &str = "conversation:message:create";
 /// Characters of a text.
 const MAX_TEXT: usize = 2_000;
 /// Messages remembered of a conversation.
@@ -28,11 +25,11 @@ const MAX_PARTNERS: usize = 20_000;
 #[derive(Default)]
 pub(super) struct Partners(HashMap<String, Uuid>);
 
-fn string<'b>(body: &'b Value, path: &str) -> Option<&'b str> {
+pub(super) fn string<'b>(body: &'b Value, path: &str) -> Option<&'b str> {
     body.pointer(path).and_then(Value::as_str)
 }
 
-fn required<'b>(body: &'b Value, path: &str) -> Result<&'b str, Reply> {
+pub(super) fn required<'b>(body: &'b Value, path: &str) -> Result<&'b str, Reply> {
     let value = string(body, path).filter(|it| !it.is_empty() && it.len() <= 1_024);
     value.ok_or_else(|| {
         Reply::bad(&format!(
@@ -42,14 +39,14 @@ fn required<'b>(body: &'b Value, path: &str) -> Result<&'b str, Reply> {
     })
 }
 
-fn integration(platform: &Platform, id: &str) -> Result<(), Reply> {
+pub(super) fn integration(platform: &Platform, id: &str) -> Result<(), Reply> {
     match platform.config.integration.id == id {
         true => Ok(()),
         false => Err(Reply::not_found("integration")),
     }
 }
 
-fn words(body: &Value, path: &str) -> Result<String, Reply> {
+pub(super) fn words(body: &Value, path: &str) -> Result<String, Reply> {
     let value = string(body, path).unwrap_or_default();
     match value.chars().count() <= MAX_TEXT {
         true => Ok(value.to_owned()),
@@ -62,7 +59,7 @@ fn words(body: &Value, path: &str) -> Result<String, Reply> {
 }
 
 /// The partner's open conversation, or a new one. True: it is new.
-fn conversation_with(
+pub(super) fn conversation_with(
     platform: &mut Platform,
     partner: &str,
     name: &str,
@@ -107,7 +104,7 @@ fn conversation_with(
 }
 
 /// Adds a message to a conversation, and tells it.
-fn say(platform: &mut Platform, id: Uuid, is_new: bool, said: Said, now: i64) {
+pub(super) fn say(platform: &mut Platform, id: Uuid, is_new: bool, said: Said, now: i64) {
     let users = platform.config.users;
     platform.change(id, now, |it| {
         let step = match is_new {
@@ -289,222 +286,4 @@ pub(super) fn mark(platform: &mut Platform, id: &str, status: &'static str) -> b
     };
     let said = it.said.iter_mut().find(|said| said.id == id);
     said.map(|said| said.receipt = Some(status)).is_some()
-}
-
-/// `POST /api/v2/conversations/messages/agentless`.
-pub(super) fn agentless(
-    shared: &Arc<Shared>,
-    caller: &Caller,
-    request: &Request,
-) -> Result<Reply, Reply> {
-    let body = request.json()?;
-    let (from, to) = (
-        required(&body, "/fromAddress")?,
-        required(&body, "/toAddress")?,
-    );
-    if string(&body, "/toAddressMessengerType") != Some("open") {
-        return Err(Reply::error(
-            400,
-            "invalid.value",
-            "toAddressMessengerType is open here",
-        ));
-    }
-    required_text(&body)?;
-    let said = words(&body, "/textBody")?;
-    let existing = body
-        .get("useExistingActiveConversation")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
-    let now = shared.clock.now();
-    let mut platform = shared.platform();
-    need(&platform, caller, CREATE)?;
-    integration(&platform, from)?;
-    let (conversation, is_new) =
-        conversation_with(&mut platform, to, to, Direction::Outbound, existing, now)?;
-    let message = send(
-        shared,
-        &mut platform,
-        (conversation, is_new),
-        to,
-        &said,
-        "Bot",
-        now,
-    )?;
-    let id = message["id"].clone();
-    Ok(Reply::json(&json!({
-        "id": id, "conversationId": text(conversation), "fromAddress": from, "toAddress": to,
-        "messengerType": "open", "textBody": said, "useExistingActiveConversation": existing,
-        "timestamp": message["timestamp"], "message": message,
-        "selfUri": format!("/api/v2/conversations/{}", text(conversation)),
-    })))
-}
-
-fn required_text(body: &Value) -> Result<(), Reply> {
-    match string(body, "/textBody").is_some_and(|it| !it.is_empty()) {
-        true => Ok(()),
-        false => Err(Reply::bad("textBody is required")),
-    }
-}
-
-/// The conversation and the communication of an agent in it.
-fn communication(
-    platform: &Platform,
-    conversation: &str,
-    communication: &str,
-) -> Result<(Uuid, String), Reply> {
-    let it = Uuid::parse(conversation).and_then(|id| platform.timeline.get(id));
-    let it = it
-        .filter(|it| it.media == Media::Message)
-        .ok_or_else(|| Reply::not_found("conversation"))?;
-    let session = Uuid::parse(communication);
-    let one = it
-        .participants
-        .iter()
-        .find(|one| Some(one.session) == session);
-    let one = one
-        .filter(|one| one.purpose == Purpose::Agent)
-        .ok_or_else(|| Reply::not_found("communication"))?;
-    match one.state.is_over() {
-        true => Err(Reply::bad("The communication is disconnected")),
-        false => Ok((it.id, it.customer.address.clone())),
-    }
-}
-
-/// `POST …/messages/{conversationId}/communications/{communicationId}/messages`.
-pub(super) fn send_message(
-    shared: &Arc<Shared>,
-    caller: &Caller,
-    request: &Request,
-    conversation: &str,
-    session: &str,
-) -> Result<Reply, Reply> {
-    let body = request.json()?;
-    let given = ["textBody", "mediaIds", "messagingTemplate"]
-        .iter()
-        .filter(|name| body.get(**name).is_some());
-    if given.count() != 1 {
-        return Err(Reply::bad(
-            "Exactly one of textBody, mediaIds and messagingTemplate is required",
-        ));
-    }
-    let said = words(&body, "/textBody")?;
-    let now = shared.clock.now();
-    let mut platform = shared.platform();
-    need(&platform, caller, CREATE)?;
-    let (id, to) = communication(&platform, conversation, session)?;
-    let message = send(shared, &mut platform, (id, false), &to, &said, "Human", now)?;
-    Ok(Reply::json(&message))
-}
-
-/// Sends a message out: into the conversation, and to the webhook. Answers `MessageData`.
-fn send(
-    shared: &Arc<Shared>,
-    platform: &mut Platform,
-    (conversation, is_new): (Uuid, bool),
-    to: &str,
-    words: &str,
-    entity: &str,
-    now: i64,
-) -> Result<Value, Reply> {
-    let id = platform.random.uuid();
-    let from = platform.config.integration.id.clone();
-    let time = format!("{:.3}", timestamp(now));
-    let normalized = json!({
-        "id": text(id),
-        "channel": {
-            "id": from, "platform": "Open", "type": "Private", "messageId": text(id),
-            "to": {"id": to, "idType": "Opaque"},
-            "from": {"nickname": "Simulated", "id": from, "idType": "Opaque"}, "time": time,
-        },
-        "type": "Text", "text": words, "content": [], "direction": "Outbound",
-        "originatingEntity": entity, "conversationId": text(conversation),
-    });
-    outbound::post(shared, platform, text(id), normalized.to_string())?;
-    platform.sent(id, conversation);
-    let said = Said {
-        id,
-        at: now,
-        outbound: true,
-        receipt: None,
-    };
-    say(platform, conversation, is_new, said, now);
-    Ok(json!({
-        "id": text(id), "providerMessageId": text(id), "timestamp": time, "fromAddress": from,
-        "toAddress": to, "direction": "outbound", "messengerType": "open", "textBody": words,
-        "status": "queued", "media": [], "normalizedMessage": normalized,
-        "conversationId": text(conversation),
-        "selfUri": format!("/api/v2/conversations/messages/{}/messages/{}", text(conversation), text(id)),
-    }))
-}
-
-/// `POST …/communications/{communicationId}/typing`.
-pub(super) fn typing(
-    shared: &Shared,
-    caller: &Caller,
-    request: &Request,
-    conversation: &str,
-    session: &str,
-) -> Result<Reply, Reply> {
-    let body = request.json()?;
-    if string(&body, "/typing/type") != Some("On") {
-        return Err(Reply::error(400, "invalid.value", "typing.type is On"));
-    }
-    let platform = shared.platform();
-    need(&platform, caller, CREATE)?;
-    communication(&platform, conversation, session)?;
-    Ok(Reply::empty(204))
-}
-
-/// `POST …/messages/media` and `…/messages/media/uploads`.
-pub(super) fn media(
-    shared: &Shared,
-    caller: &Caller,
-    conversation: &str,
-    session: &str,
-) -> Result<Reply, Reply> {
-    let mut platform = shared.platform();
-    need(&platform, caller, CREATE)?;
-    communication(&platform, conversation, session)?;
-    let id = text(platform.random.uuid());
-    Ok(Reply::json(&json!({
-        "id": id, "status": "uploading", "uploadUrl": format!("{}/uploads/{id}", shared.url()),
-        "conversationId": conversation, "communicationId": session,
-    })))
-}
-
-/// `POST /api/v2/conversations/messages`: an agent begins.
-pub(super) fn create(
-    shared: &Arc<Shared>,
-    caller: &Caller,
-    request: &Request,
-) -> Result<Reply, Reply> {
-    let body = request.json()?;
-    let to = required(&body, "/toAddress")?;
-    if string(&body, "/toAddressMessengerType") != Some("open") {
-        return Err(Reply::error(
-            400,
-            "invalid.value",
-            "toAddressMessengerType is open here",
-        ));
-    }
-    let existing = body
-        .get("useExistingConversation")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
-    let now = shared.clock.now();
-    let mut platform = shared.platform();
-    need(&platform, caller, CREATE)?;
-    let (id, is_new) =
-        conversation_with(&mut platform, to, to, Direction::Outbound, existing, now)?;
-    let users = platform.config.users;
-    if is_new {
-        platform.change(id, now, |it| script::advance(it, users, now).0);
-    }
-    drop(platform);
-    super::conversations::read(
-        shared,
-        caller,
-        &text(id),
-        super::conversations::Shape::Of("messages"),
-    )
 }

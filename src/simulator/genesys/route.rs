@@ -13,7 +13,7 @@ use super::directory::Kind;
 use super::platform::{Platform, Shared};
 use super::reply::{Reply, error_body};
 use super::token::{Denied, Window};
-use super::{analytics, conversations, directory, messaging, notify, oauth};
+use super::{analytics, conversations, directory, messaging, notify, oauth, sending};
 
 /// A request that has arrived.
 pub(super) struct Request {
@@ -265,8 +265,8 @@ fn of_conversations(
 ) -> Result<Reply, Reply> {
     match (request.method.as_str(), path) {
         ("GET", []) => Ok(conversations::mine()),
-        ("POST", ["messages"]) => messaging::create(shared, caller, request),
-        ("POST", ["messages", "agentless"]) => messaging::agentless(shared, caller, request),
+        ("POST", ["messages"]) => sending::create(shared, caller, request),
+        ("POST", ["messages", "agentless"]) => sending::agentless(shared, caller, request),
         ("POST", ["messages", "inbound", "open"]) => {
             messaging::inbound(shared, caller, request, None)
         }
@@ -277,11 +277,11 @@ fn of_conversations(
             _ => Err(Reply::not_found("resource")),
         },
         ("POST", ["messages", id, "communications", session, rest @ ..]) => match rest {
-            ["messages"] => messaging::send_message(shared, caller, request, id, session),
+            ["messages"] => sending::send_message(shared, caller, request, id, session),
             ["messages", "media"] | ["messages", "media", "uploads"] => {
-                messaging::media(shared, caller, id, session)
+                sending::media(shared, caller, id, session)
             }
-            ["typing"] => messaging::typing(shared, caller, request, id, session),
+            ["typing"] => sending::typing(shared, caller, request, id, session),
             _ => Err(Reply::not_found("resource")),
         },
         ("GET", [list @ ("calls" | "messages" | "emails" | "callbacks"), id]) => {

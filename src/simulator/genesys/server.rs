@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::channel::{Load, Protocol, Socket};
@@ -22,6 +23,8 @@ use super::socket::{self, Line};
 
 /// For a request's head to arrive, counted also while a connection is idle.
 const HEAD_LIMIT: Duration = Duration::from_secs(75);
+/// For a request's body to arrive.
+const BODY_LIMIT: Duration = Duration::from_secs(60);
 /// Bytes of a request's body (`request.bytes.max` of the platform).
 const MAX_BODY: usize = 512_000;
 /// Between attempts while the system has no file descriptor to spare.
@@ -77,14 +80,19 @@ async fn answer(
         super::oracle::text(platform.random.uuid())
     };
     let head = request.method() == Method::HEAD;
-    if request.headers().contains_key("upgrade") {
+    let upgrades = request.headers().get("upgrade");
+    if upgrades.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"websocket")) {
         return match upgrade(shared, request, place) {
             Ok(response) => response,
             Err(reply) => reply.response(&correlation, false),
         };
     }
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(Body::new(body), MAX_BODY).await else {
+    let Ok(read) = timeout(BODY_LIMIT, to_bytes(Body::new(body), MAX_BODY)).await else {
+        let reply = Reply::error(408, "request.timeout", "The request did not arrive in time");
+        return reply.response(&correlation, head);
+    };
+    let Ok(body) = read else {
         let reply = Reply::error(
             413,
             "request.too.large",

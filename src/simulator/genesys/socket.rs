@@ -26,6 +26,8 @@ use super::platform::Shared;
 const AT_ONCE: usize = 256;
 /// Longest message of a client.
 const MAX_MESSAGE: usize = 256 * 1024;
+/// For a client to take what is written.
+const STALL: Duration = Duration::from_secs(60);
 /// For a client to answer a close frame.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a dead socket is kept open for a client that does not notice.
@@ -122,7 +124,7 @@ impl Line {
                     let result = tokio::select! {
                         biased;
                         () = cut.notified() => Err(()),
-                        result = write(stream, &mut batch, &mut written) => result,
+                        result = timeout(STALL, write(stream, &mut batch, &mut written)) => result.unwrap_or(Err(())),
                     };
                     let fate = if result.is_ok() { Fate::Delivered } else { Fate::Unknown };
                     self.settle(&written, fate);

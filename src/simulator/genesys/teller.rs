@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::bridge::Bridge;
 use super::channel::Frame;
 use super::channels::Channels;
 use super::config::Config;
@@ -21,6 +22,7 @@ use super::{detail, flat, interaction, write};
 pub(super) struct Teller {
     pub(super) channels: Channels,
     pub(super) oracle: Oracle,
+    bridge: Option<Bridge>,
     org: Organisation,
     random: Random,
     /// Reused from frame to frame.
@@ -41,17 +43,32 @@ struct Scene<'s> {
 
 impl Teller {
     /// # Errors
-    /// When the oracle's file cannot be created.
+    /// When a file cannot be created.
     pub(super) fn new(config: &Config, org: Organisation) -> io::Result<Self> {
         Ok(Self {
             channels: Channels::new(config.seed),
             oracle: Oracle::new(config.oracle.as_deref(), config.oracle_kept)?,
+            bridge: config
+                .eventbridge
+                .as_deref()
+                .map(|path| Bridge::new(path, config.seed))
+                .transpose()?,
             org,
             random: Random::new(config.seed, 6),
             body: String::new(),
             flat: String::new(),
             topic: String::new(),
         })
+    }
+
+    /// Writes the files out. Answers what could not be written, now or before.
+    pub(super) fn flush(&mut self) -> Option<String> {
+        self.oracle.flush();
+        let bridge = self
+            .bridge
+            .as_mut()
+            .and_then(|it| it.flush().map(str::to_owned));
+        self.oracle.broken.clone().or(bridge)
     }
 
     /// Tells a step: who was changed by it is marked `fresh`.
@@ -87,7 +104,7 @@ impl Teller {
     fn snapshots(&mut self, it: &mut Conversation, scene: &Scene<'_>, twist: Twist) {
         let mut body = std::mem::take(&mut self.body);
         body.clear();
-        self.to_queue_and_users(it, scene, "", &mut body, |body, it, org| {
+        self.tell_queue_and_users(it, scene, "", &mut body, |body, it, org| {
             snapshot::conversation(body, it, org, Family::Event, twist);
         });
         let stale_share = scene.config.faults.stale_snapshot;
@@ -102,7 +119,7 @@ impl Teller {
                     ..*scene
                 };
                 self.oracle.counts.stale += 1;
-                self.to_queue_and_users(it, &stale, "", &mut before.body, |_, _, _| {});
+                self.tell_queue_and_users(it, &stale, "", &mut before.body, |_, _, _| {});
             }
             it.before = Some(Before {
                 body: body.clone(),
@@ -116,7 +133,7 @@ impl Teller {
         let mut body = std::mem::take(&mut self.flat);
         body.clear();
         let suffix = it.media.spelling().event;
-        self.to_queue_and_users(it, scene, suffix, &mut body, |body, it, org| {
+        self.tell_queue_and_users(it, scene, suffix, &mut body, |body, it, org| {
             flat::conversation(body, it, org, Family::Event, twist);
         });
         self.flat = body;
@@ -124,7 +141,7 @@ impl Teller {
 
     /// Tells the queue, and the agents who are there or have just left. The body is written when
     /// the first one turns out to be listening, and is the same for all.
-    fn to_queue_and_users(
+    fn tell_queue_and_users(
         &mut self,
         it: &Conversation,
         scene: &Scene<'_>,
@@ -163,7 +180,7 @@ impl Teller {
     }
 
     fn details(&mut self, it: &Conversation, step: &Step, scene: &Scene<'_>) {
-        if self.channels.details == 0 {
+        if self.channels.details == 0 && self.bridge.is_none() {
             return;
         }
         let mut body = String::new();
@@ -176,9 +193,16 @@ impl Teller {
             write::uuid(&mut self.topic, it.id);
             self.topic.push('.');
             self.topic.push_str(detail::suffix(*happened));
-            if self.channels.listeners(&self.topic).is_some() {
-                body.clear();
-                detail::event(&mut body, *happened, it, one, self.org, scene.at);
+            let listens = self.channels.listeners(&self.topic).is_some();
+            if !listens && self.bridge.is_none() {
+                continue;
+            }
+            body.clear();
+            detail::event(&mut body, *happened, it, one, self.org, scene.at);
+            if let Some(bridge) = &mut self.bridge {
+                bridge.event(detail::suffix(*happened), it.id, &body, self.org, scene.at);
+            }
+            if listens {
                 self.frame(scene, &body);
             }
         }

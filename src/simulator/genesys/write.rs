@@ -206,7 +206,7 @@ mod tests {
         object.text("a", "q\"\\\u{1}\né");
         object.flag("b", true);
         object.number("c", -5);
-        list(object.name("d"), [1, 2], |out, item| number(out, item));
+        list(object.name("d"), [1, 2], number);
         object.end();
         let read: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!(

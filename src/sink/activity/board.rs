@@ -1,11 +1,6 @@
 //! All that the view remembers, and its rows in the state store.
 //!
-//! Rows: `c` and a conversation's hash hold the conversation, `m` and a minute how many events of
-//! conversations that are forgotten fell into it. A minute's count is that and the events of the
-//! conversations that are remembered, so an event is counted by one row alone, and neither a crash
-//! between two commits nor a repeat counts it twice. A conversation is forgotten in one commit with
-//! the minutes that take its events over; what is left of it is a *grave*, a row without content
-//! that a change of its own, still under way, cannot overwrite.
+//! Its rows are described in `rows`.
 
 use std::collections::hash_map::{Entry, HashMap};
 use std::collections::{BTreeMap, VecDeque};
@@ -14,10 +9,11 @@ use super::config::Config;
 use super::conversation::{Conversation, Merged};
 use super::days::Days;
 use super::facts::Fact;
+use super::rows::{self, Key, Rows};
 use crate::event::Origin;
 use crate::failure::Failure;
 use crate::observe::NodeMeter;
-use crate::state::{Op, Table};
+use crate::state::Op;
 
 /// Graves that one batch clears away.
 const SWEEP: usize = 256;
@@ -41,19 +37,6 @@ impl Limits {
             forget_after: ms(config.forget_after),
             abandon_after: ms(config.abandon_after),
         }
-    }
-}
-
-/// Where rows go; nowhere where they would not outlive the process. The sink has them and the board
-/// does not: what is shown is shown after the run too, when the store is closed.
-#[derive(Clone)]
-pub(super) struct Rows(Option<Table>);
-
-impl Rows {
-    pub fn of(table: &Table) -> Self {
-        // Workers that share a store have no names there by which each could find its own part.
-        let kept = table.is_durable() && !table.is_shared();
-        Self(kept.then(|| table.clone()))
     }
 }
 
@@ -128,7 +111,7 @@ impl Board {
     }
 
     fn load(&mut self, rows: &Rows) -> Result<(), Failure> {
-        let Some(table) = &rows.0 else {
+        let Some(table) = rows.table() else {
             return Ok(());
         };
         let (mut known, mut bad) = (Vec::new(), 0_u64);
@@ -167,7 +150,7 @@ impl Board {
     }
 
     fn load_grave(&mut self, hash: u128, row: &[u8]) -> bool {
-        let Some(version) = grave_of(row) else {
+        let Some(version) = rows::grave_of(row) else {
             return false;
         };
         self.version = self.version.max(version);
@@ -177,14 +160,11 @@ impl Board {
     }
 
     fn load_minute(&mut self, minute: u32, row: &[u8]) -> bool {
-        let Some((version, rest)) = row.split_first_chunk() else {
+        let Some((version, count)) = rows::minute_of(row) else {
             return false;
         };
-        let Ok(count) = <[u8; 4]>::try_from(rest) else {
-            return false;
-        };
-        self.version = self.version.max(u64::from_be_bytes(*version));
-        self.days.load(minute, u32::from_be_bytes(count));
+        self.version = self.version.max(version);
+        self.days.load(minute, count);
         true
     }
 
@@ -254,7 +234,7 @@ impl Board {
     /// Notes each changed conversation under every delivery that changed it: whichever is committed
     /// finds its events in the row.
     fn note(&self, changed: HashMap<u128, Vec<u64>>, rows: &Rows) {
-        let Some(table) = &rows.0 else { return };
+        let Some(table) = rows.table() else { return };
         for (hash, deliveries) in changed {
             let Some(known) = self.all.get(&hash) else {
                 continue;
@@ -295,7 +275,7 @@ impl Board {
             let Some((_, hash, version)) = self.graves.pop_front_if(|grave| grave.0 <= now) else {
                 break;
             };
-            if let Some(table) = &rows.0 {
+            if let Some(table) = rows.table() {
                 let key = Key::Conversation(hash).bytes();
                 table.note_soon(Op::DeleteOlder { key, version });
             }
@@ -339,18 +319,18 @@ impl Board {
             }
         }
         self.version += 1;
-        let Some(table) = &rows.0 else { return };
+        let Some(table) = rows.table() else { return };
         let version = self.version;
         let minute = |(minute, count): (u32, u32)| Op::PutNewer {
             key: Key::Minute(minute).bytes(),
             version,
-            value: [&version.to_be_bytes()[..], &count.to_be_bytes()].concat(),
+            value: rows::minute(version, count),
         };
         let mut ops: Vec<Op> = folded.into_iter().map(minute).collect();
         ops.push(Op::PutNewer {
             key: Key::Conversation(hash).bytes(),
             version,
-            value: grave(version),
+            value: rows::grave(version),
         });
         table.note_all_soon(ops);
         let until = now.saturating_add(self.limits.forget_after);
@@ -360,7 +340,7 @@ impl Board {
     /// Days too many go, with their rows.
     fn drop_days(&mut self, rows: &Rows) {
         while let Some(minutes) = self.days.pushed_out() {
-            let Some(table) = &rows.0 else { continue };
+            let Some(table) = rows.table() else { continue };
             let version = self.version;
             let gone = minutes.into_iter().map(|minute| Op::DeleteOlder {
                 key: Key::Minute(minute).bytes(),
@@ -406,42 +386,5 @@ impl Board {
     /// The counts.
     pub fn days(&self) -> &Days {
         &self.days
-    }
-}
-
-/// A row's key.
-enum Key {
-    Conversation(u128),
-    Minute(u32),
-}
-
-impl Key {
-    fn bytes(&self) -> Vec<u8> {
-        match self {
-            Self::Conversation(hash) => [b"c", &hash.to_be_bytes()[..]].concat(),
-            Self::Minute(minute) => [b"m", &minute.to_be_bytes()[..]].concat(),
-        }
-    }
-
-    fn of(bytes: &[u8]) -> Option<Self> {
-        match bytes.split_first()? {
-            (b'c', hash) => Some(Self::Conversation(u128::from_be_bytes(
-                hash.try_into().ok()?,
-            ))),
-            (b'm', minute) => Some(Self::Minute(u32::from_be_bytes(minute.try_into().ok()?))),
-            _ => None,
-        }
-    }
-}
-
-/// A grave's row: a zero in the place of a conversation's form, and its version.
-fn grave(version: u64) -> Vec<u8> {
-    [&[0][..], &version.to_be_bytes()].concat()
-}
-
-fn grave_of(row: &[u8]) -> Option<u64> {
-    match row.split_first()? {
-        (0, version) => Some(u64::from_be_bytes(version.try_into().ok()?)),
-        _ => None,
     }
 }

@@ -299,7 +299,7 @@ mod tests {
             state: state.into(),
             turn,
             time: seconds * 1_000_000,
-            identity: (seconds as u64) << 8 | participant.len() as u64 + state.len() as u64,
+            identity: ((seconds as u64) << 8) + (participant.len() + state.len()) as u64,
             origin: Origin::default(),
         }
     }
@@ -319,7 +319,7 @@ mod tests {
             fact("agent", "disconnected", 20),
         );
         let customer = fact("customer", "connected", 5);
-        assert!(of(&[up.clone()]).is_open());
+        assert!(of(std::slice::from_ref(&up)).is_open());
         assert!(
             !of(&[down.clone(), up.clone()]).is_open(),
             "the earlier came later"
@@ -372,7 +372,10 @@ mod tests {
         for cut in 0..row.len() {
             let shorter = Conversation::of_row(&row[..cut]);
             // Only a cut between two events leaves a row.
-            assert!(shorter.is_none() || (row.len() - cut) % 12 == 0, "{cut}");
+            assert!(
+                shorter.is_none() || (row.len() - cut).is_multiple_of(12),
+                "{cut}"
+            );
         }
         let mut other = row.clone();
         other[0] = 9;
