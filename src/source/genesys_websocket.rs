@@ -49,6 +49,7 @@ mod plan;
 mod queue;
 mod socket;
 mod topics;
+mod whereabouts;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -71,16 +72,17 @@ use opening::Context;
 use plan::Plan;
 use queue::{Frame, Item, Missed};
 use socket::Dial;
+use whereabouts::{sealer, whereabouts};
 
-use crate::client::genesys::{Client, Credentials, Endpoints, Manner};
+use crate::client::genesys::{Client, Manner};
 use crate::client::http;
+use crate::clock::parse_timestamp;
 use crate::codec::{Block, Position, Reason, Record, Refused, decode, provenance};
-use crate::event::{Batch, PathSet};
+use crate::event::{Batch, Event, PathSet};
 use crate::failure::Failure;
 use crate::layer::{SourceContext, VisitPaths};
 use crate::observe::NodeMeter;
 use crate::seal::Keyring;
-use crate::setting::Secret;
 use crate::stage::{Delivery, Letter, Source};
 
 /// Most items that are handed over together.
@@ -190,55 +192,6 @@ impl Opener {
     }
 }
 
-/// Hosts, credentials, and the address of the socket of events.
-fn whereabouts(
-    config: &Config,
-    context: &SourceContext,
-) -> Result<(Endpoints, Credentials, String), Failure> {
-    const EVENTS: &str = "/api/v2/events";
-    let wrong = |error| Failure::fatal("genesys_endpoint", format!("{error}"));
-    let given = || {
-        let none = || Failure::fatal("genesys_auth", "there are no credentials");
-        config.auth.clone().ok_or_else(none)
-    };
-    match &config.host {
-        Host::At(url) => {
-            let endpoints = Endpoints::at(url).map_err(wrong)?;
-            let events = endpoints.socket(EVENTS);
-            Ok((endpoints, given()?, events))
-        }
-        Host::Region(region, environment) => {
-            let endpoints = Endpoints::region(region).map_err(wrong)?;
-            let events = match environment {
-                Some(name) => format!("wss://{name}.mypurecloud.com{EVENTS}"),
-                None => endpoints.socket(EVENTS),
-            };
-            Ok((endpoints, given()?, events))
-        }
-        Host::Simulator => {
-            let none = "neither a region nor an endpoint is named, and the run has no simulator";
-            let simulated = context.simulator.as_ref();
-            let simulated = simulated.ok_or_else(|| Failure::fatal("genesys_simulator", none))?;
-            let endpoints = Endpoints::at(&simulated.url).map_err(wrong)?;
-            let credentials = Credentials {
-                client_id: simulated.client_id.clone(),
-                client_secret: Secret::new(&simulated.client_secret),
-            };
-            let events = endpoints.socket(EVENTS);
-            Ok((endpoints, credentials, events))
-        }
-    }
-}
-
-/// What seals the channels beside the checkpoint, where they are kept at all.
-fn sealer(config: &Config, context: &SourceContext, auth: &Credentials) -> Option<Keyring> {
-    // The shared form is the one that can be away.
-    let ours = context.store.is_durable() && context.store.away().is_none();
-    (config.reuse_channels && ours)
-        .then(|| memory::sealer(auth))
-        .flatten()
-}
-
 /// The source itself: hands over what the tasks have put into the queue.
 struct Frames {
     node: Arc<str>,
@@ -265,6 +218,8 @@ struct Said {
     block: Vec<u8>,
     records: Vec<Record>,
     refused: Vec<Refused>,
+    /// How many records there were when a gap was told of.
+    before: Option<usize>,
 }
 
 impl Said {
@@ -317,13 +272,21 @@ impl Frames {
                     .entry(channel)
                     .or_default()
                     .refuse(reason, sample, length),
+                Item::Missed(missed) => {
+                    let said = said.entry(missed.channel).or_default();
+                    said.before.get_or_insert(said.records.len());
+                    after.push(Item::Missed(missed));
+                }
                 // The conversations told of before are known once the frames are decoded.
                 later => after.push(later),
             }
         }
         let (mut events, mut refused) = (Vec::new(), Vec::new());
+        let mut told = BTreeMap::new();
         for (channel, said) in said {
+            let (before, earlier) = (said.before, self.memory.told(channel));
             let (batch, letters) = self.decoded(channel, said);
+            told.insert(channel, self.told(channel, &batch, before).or(earlier));
             match events.is_empty() {
                 true => events = batch.into_events(),
                 false => events.extend(batch.into_events()),
@@ -332,7 +295,12 @@ impl Frames {
         }
         self.meter
             .figure("known_conversations", self.memory.known().len() as u64);
-        after.into_iter().for_each(|item| self.note(item));
+        for mut item in after {
+            if let Item::Missed(missed) = &mut item {
+                missed.told = told.get(&missed.channel).copied().flatten();
+            }
+            self.note(item);
+        }
         let checkpoint = self.is_due().then(|| self.checkpoint()).flatten();
         if events.is_empty() && refused.is_empty() && checkpoint.is_none() {
             return None;
@@ -360,6 +328,18 @@ impl Frames {
             }
         }
         (decoded.batch, decoded.refused)
+    }
+
+    /// The platform's own time in the last of the first events, where they tell it; notes that of
+    /// all of them.
+    fn told(&self, channel: u32, batch: &Batch, before: Option<usize>) -> Option<i64> {
+        let events = batch.events();
+        let time = |event: &Event| parse_timestamp(&event.text(&self.config.seen.time)?);
+        if let Some(at) = events.last().and_then(time) {
+            self.memory.tell(channel, at);
+        }
+        let before = before?.min(events.len());
+        events[..before].last().and_then(time)
     }
 
     fn note(&mut self, item: Item) {

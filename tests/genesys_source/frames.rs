@@ -128,6 +128,28 @@ async fn after_a_gap_what_is_known_and_what_is_named_is_read_again() {
 }
 
 #[tokio::test]
+async fn where_frames_tell_another_time_the_gap_is_asked_for_in_that() {
+    let mut platform = Platform::start().await;
+    let bench = bench(&platform, "gap_fill: { look_back: 10m }");
+    let running = bench.run().await;
+    let mut socket = platform.socket().await;
+    for minute in 0..3 {
+        let time = format!("2020-01-01T00:0{minute}:00.000Z");
+        let frame = json!({ "topicName": "v2.x", "eventBody": {}, "metadata": { "time": time } });
+        socket.text(&frame.to_string()).await;
+    }
+    running.until(3).await;
+    drop(socket);
+    let _second = platform.socket().await;
+    until("the gap", || bench.gaps().len() == 1).await;
+    let interval = platform.scene().intervals[0].clone();
+    assert!(
+        interval.starts_with("2019-12-31T23:52:00Z/2020-01-07T"),
+        "{interval}"
+    );
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_again_is_counted() {
     let mut platform = Platform::start().await;
     let bench = bench(

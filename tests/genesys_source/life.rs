@@ -42,6 +42,7 @@ async fn a_socket_that_dies_silently_is_noticed_and_the_gap_measured() {
     running.more(50).await;
     let gap = &bench.gaps()[0];
     assert_eq!(gap.reason, "silent");
+    assert!(gap.reread > 0 && gap.failed == 0, "{gap:?}");
     assert!((1.9..8.0).contains(&gap.seconds()), "{}", gap.seconds());
     // The same channel, by its own id.
     assert_eq!(simulator.control().counts().channels, 1);
@@ -68,9 +69,16 @@ async fn abrupt_ends_and_close_codes_cost_little() {
 
 #[tokio::test]
 async fn an_announced_close_is_overlapped_and_nothing_is_missed() {
-    let simulator = simulator(|config| config.limits.warning = Duration::from_secs(4)).await;
+    let simulator = simulator(|config| {
+        config.limits.warning = Duration::from_secs(4);
+        config.paused = true;
+    })
+    .await;
     let bench = bench(&simulator, "");
     let running = bench.run().await;
+    // What is told before the socket stands is nobody's.
+    until("the socket", || bench.figure("channels") == 1).await;
+    simulator.control().resume();
     running.until(50).await;
     simulator.control().closing(true);
     until("the second socket", || {

@@ -61,5 +61,7 @@ async fn a_roll_over_uses_the_reserve_and_takes_nothing_from_others() {
     let counts = simulator.control().counts();
     assert_eq!(counts.evicted, 0);
     assert!(counts.channels <= 6, "{}", counts.channels);
-    assert_eq!((one.figure("channels"), two.figure("channels")), (2, 2));
+    // Where there was no room for a moment, a channel has been taken over by a second socket.
+    let open = || (one.figure("channels"), two.figure("channels"));
+    until("all of them", || open() == (2, 2)).await;
 }

@@ -124,6 +124,7 @@ pub(super) struct Seen {
     pub conversation: Path,
     pub participants: Path,
     pub end: Path,
+    pub time: Path,
     pub kind: Path,
     pub interaction: Path,
     pub state: Path,
@@ -137,6 +138,7 @@ impl Default for Seen {
             conversation: Path::of(["eventBody", "conversationId"]),
             participants: Path::of(["eventBody", "participants"]),
             end: Path::of(["eventBody", "endTime"]),
+            time: Path::of(["metadata", "time"]),
             kind: Path::of(["eventType"]),
             interaction: Path::of(["data", "interactionId"]),
             state: Path::of(["data", "state"]),
@@ -151,6 +153,7 @@ impl Seen {
         visit(&mut self.conversation);
         visit(&mut self.participants);
         visit(&mut self.end);
+        visit(&mut self.time);
         visit(&mut self.kind);
         visit(&mut self.interaction);
         visit(&mut self.state);

@@ -88,8 +88,14 @@ impl Filler {
     async fn add_unknown(&self, missed: Missed, ids: &mut Vec<CompactString>, outcome: &Outcome) {
         let fill = self.context.config.fill;
         let look_back = i64::try_from(fill.look_back.as_micros()).unwrap_or(LONGEST);
-        let from = (missed.from - look_back).max(missed.to - LONGEST);
-        let to = missed.to.max(missed.from + SHORTEST);
+        let (from, to) = match missed.told {
+            // Nobody knows how late it is there now; nothing begins in the future.
+            Some(told) => (told - look_back, told - look_back + LONGEST),
+            None => {
+                let from = (missed.from - look_back).max(missed.to - LONGEST);
+                (from, missed.to.max(missed.from + SHORTEST))
+            }
+        };
         let (from, to) = (moment(from).to_string(), moment(to).to_string());
         let most = fill.max_conversations;
         let answer = self.context.client.conversations_between(&from, &to, most);
@@ -204,6 +210,7 @@ mod tests {
         channel: 0,
         from: 1_000_000,
         to: 2_500_000,
+        told: None,
         reason: "silent",
     };
 

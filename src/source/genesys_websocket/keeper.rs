@@ -342,6 +342,7 @@ impl Keeper {
                 channel,
                 from,
                 to,
+                told: None,
                 reason,
             };
             self.context.inlet.tell(Item::Missed(missed)).await;

@@ -45,6 +45,8 @@ struct Held {
     /// Gaps that are not re-read yet: since when. The checkpoint stays in front of them.
     open: Vec<(u32, i64)>,
     grips: BTreeMap<u32, Grip>,
+    /// The platform's own time in the last frame of each channel, where frames tell it.
+    told: BTreeMap<u32, i64>,
     /// Grows with every change of the grips.
     changes: u64,
 }
@@ -95,6 +97,16 @@ impl Memory {
         });
         held.heard.insert(channel, since);
         Some(since)
+    }
+
+    /// The platform's own time in the last frame of the channel, where frames tell it.
+    pub fn told(&self, channel: u32) -> Option<i64> {
+        self.held().told.get(&channel).copied()
+    }
+
+    /// A frame of the channel told it.
+    pub fn tell(&self, channel: u32, at: i64) {
+        self.held().told.insert(channel, at);
     }
 
     /// A gap is to be re-read.

@@ -46,6 +46,8 @@ pub(super) struct Missed {
     pub channel: u32,
     pub from: i64,
     pub to: i64,
+    /// The platform's own time before it, where frames tell one: it may not be ours.
+    pub told: Option<i64>,
     pub reason: &'static str,
 }
 
