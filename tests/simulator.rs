@@ -12,6 +12,8 @@ mod faults;
 mod login;
 #[path = "simulator/messaging.rs"]
 mod messaging;
+#[path = "simulator/process.rs"]
+mod process;
 #[path = "simulator/sockets.rs"]
 mod sockets;
 #[path = "simulator/stream.rs"]

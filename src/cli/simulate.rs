@@ -206,15 +206,16 @@ async fn serve(config: Config) -> io::Result<()> {
     out.flush()?;
     let begun = Instant::now();
     status(&control).await?;
-    let counts = control.counts();
-    control.flush_oracle()?;
+    let took = begun.elapsed().as_secs_f64();
     simulator.stop().await;
+    control.flush_oracle()?;
+    let counts = control.counts();
     writeln!(
         out,
         "{} steps of {} conversations in {:.1} s: {} frames, {} delivered, {} without a socket, {} dropped; {} requests",
         counts.steps,
         counts.conversations,
-        begun.elapsed().as_secs_f64(),
+        took,
         counts.frames,
         counts.delivered,
         counts.no_socket,

@@ -47,14 +47,21 @@ mod write;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::time::{sleep, timeout};
 
 pub use config::{Client, Config, Faults, Integration, Limits};
 pub use control::{Control, How};
 pub use oracle::{Counts, Fate, Shown, Told};
 
+use channel::Ending;
 use platform::Shared;
+
+/// For sockets to close at the end, and between two looks whether they are.
+const GRACE: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A running platform. Dropping it ends it at once.
 pub struct Simulator {
@@ -86,8 +93,22 @@ impl Simulator {
         Control::new(Arc::clone(&self.shared))
     }
 
-    /// Ends every connection and writes the oracle's file out.
+    /// Tells nothing more, closes every socket (1001) once what waits for it is sent, and writes the
+    /// files out. A client that does not take it is waited for two seconds.
     pub async fn stop(self) {
+        {
+            let mut platform = self.shared.platform();
+            platform.paused = true;
+            for channel in platform.teller.channels.all_mut() {
+                channel.hang_up(Ending::Code(1001));
+            }
+        }
+        let closed = async {
+            while self.shared.platform().sockets > 0 {
+                sleep(LOOK).await;
+            }
+        };
+        let _ = timeout(GRACE, closed).await;
         let mut tasks = self.shared.take_tasks();
         tasks.shutdown().await;
         self.shared.platform().teller.flush();

@@ -324,3 +324,32 @@ async fn detail_events_of_all_conversations_are_exported_as_eventbridge_has_them
     }
     assert!(open.len() > 200 && open.values().all(|it| (0..=1).contains(it)));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stopping_takes_nothing_back_and_the_rate_can_change() {
+    let (simulator, client) = started(Config {
+        rate: 10.0,
+        ..quiet()
+    })
+    .await;
+    let control = simulator.control();
+    let (_, mut socket) = client.listen(&queue_topics(&simulator)).await;
+    assert_eq!(control.sockets(), [1]);
+    control.resume();
+    assert!(control.set_rate(0.0).is_err());
+    control.set_rate(5_000.0).unwrap();
+    until("many steps", || control.counts().steps > 1_000).await;
+    let reads = async {
+        let mut got = 0;
+        while told(&mut socket).await.is_some() {
+            got += 1;
+        }
+        got
+    };
+    let (got, ()) = tokio::join!(reads, simulator.stop());
+    let counts = control.counts();
+    assert_eq!(
+        (counts.delivered, counts.waiting, counts.unknown),
+        (got, 0, 0)
+    );
+}

@@ -223,15 +223,16 @@ impl Channels {
         for channel in self.by_number.values_mut() {
             channel.release(now, limits, oracle);
             if channel.protocol == Protocol::Notifications {
-                if now >= channel.expires {
-                    expired.push(channel.number);
-                } else if channel.warning == Warning::Due
-                    && now >= channel.expires - micros(limits.warning)
-                {
+                // On a clock that runs fast both can be due at once.
+                let warns = now >= channel.expires - micros(limits.warning);
+                if warns && channel.warning == Warning::Due {
                     channel.warning = Warning::Given;
                     if !channel.random.share(faults.closing_unannounced) {
                         channel.warn();
                     }
+                }
+                if now >= channel.expires {
+                    expired.push(channel.number);
                 }
             }
             tend_socket(channel, faults, limits, now);
@@ -258,11 +259,12 @@ fn tend_socket(channel: &mut Channel, faults: &Faults, limits: &Limits, now: i64
     let mut warns = false;
     let mut dies = None;
     if let Some(death) = &mut socket.death {
-        if now >= death.at {
-            dies = Some(death.how.unwrap_or(Ending::Code(1000)));
-        } else if death.how.is_none() && !death.warned && now >= death.at - micros(limits.warning) {
+        if death.how.is_none() && !death.warned && now >= death.at - micros(limits.warning) {
             death.warned = true;
             warns = !channel.random.share(faults.closing_unannounced);
+        }
+        if now >= death.at {
+            dies = Some(death.how.unwrap_or(Ending::Code(1000)));
         }
     }
     if is_due && channel.protocol == Protocol::Notifications {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::channel::{Channel, Ending};
-use super::config::Faults;
+use super::config::{Config, Faults};
 use super::oracle::{Counts, Told, text, timestamp};
 use super::platform::{Platform, Shared};
 
@@ -134,6 +134,33 @@ impl Control {
     /// Goes on.
     pub fn resume(&self) {
         self.shared.platform().paused = false;
+    }
+
+    /// Goes on at another rate: steps a second, 0.01 to 50,000. Conversations open at once stay as
+    /// many, so they get longer or shorter.
+    ///
+    /// # Errors
+    /// When the rate is out of its range.
+    pub fn set_rate(&self, rate: f64) -> io::Result<()> {
+        let mut platform = self.shared.platform();
+        let config = Config {
+            rate,
+            ..platform.config.clone()
+        };
+        config.check()?;
+        platform.config.rate = rate;
+        Ok(())
+    }
+
+    /// Numbers of the channels that have a socket.
+    pub fn sockets(&self) -> Vec<u64> {
+        let platform = self.shared.platform();
+        let open = platform
+            .teller
+            .channels
+            .all()
+            .filter(|it| it.socket.is_some());
+        open.map(|it| it.number).collect()
     }
 
     /// Changes what goes wrong; the life of sockets, of those opened from now on.

@@ -26,7 +26,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
     loop {
         rounds.tick().await;
         round += 1;
-        let mut due = pace.due(shared.platform().paused);
+        let mut due = {
+            let platform = shared.platform();
+            pace.set(platform.config.rate);
+            pace.due(platform.paused)
+        };
         while due > 0 {
             let batch = due.min(AT_ONCE);
             due -= batch;
@@ -62,6 +66,7 @@ struct Pace {
     taken: f64,
     /// Time of the next step.
     at: f64,
+    speed: f64,
 }
 
 impl Pace {
@@ -73,6 +78,17 @@ impl Pace {
             begun: Instant::now(),
             taken: 0.0,
             at: shared.clock.start() as f64,
+            speed: shared.clock.speed,
+        }
+    }
+
+    /// From now on at this rate.
+    fn set(&mut self, rate: f64) {
+        if rate != self.rate {
+            self.rate = rate;
+            self.stride = 1e6 / rate * self.speed;
+            self.begun = Instant::now();
+            self.taken = 0.0;
         }
     }
 

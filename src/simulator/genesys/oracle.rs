@@ -30,7 +30,8 @@ pub struct Told {
     pub topic: Arc<str>,
     /// The conversation.
     pub conversation: String,
-    /// What it shows: each communication with its state.
+    /// What it shows: each communication with its state. A detail event, or one of the `events`
+    /// protocol, shows one; presence and routing status show none.
     pub shows: Vec<Shown>,
     /// What became of it. It can change once: from [`Fate::Delivered`] to [`Fate::Unknown`].
     pub fate: Fate,

@@ -10,7 +10,7 @@ use super::bridge::Bridge;
 use super::channel::Frame;
 use super::channels::Channels;
 use super::config::Config;
-use super::conversation::{Before, Conversation};
+use super::conversation::{Before, Conversation, Participant};
 use super::oracle::{Fate, Meta, Oracle, Shows};
 use super::random::{Random, Uuid};
 use super::script::Step;
@@ -203,18 +203,21 @@ impl Teller {
                 bridge.event(detail::suffix(*happened), it.id, &body, self.org, scene.at);
             }
             if listens {
-                self.frame(scene, &body);
+                // Such an event tells of one participant.
+                let shows = Arc::new(vec![(one.id, one.session, one.state.word())]);
+                self.frame(&Scene { shows, ..*scene }, &body);
             }
         }
     }
 
     /// Routing status and activity of agents who began or ended to talk.
     fn users(&mut self, it: &Conversation, scene: &Scene<'_>) {
-        for one in it
-            .participants
-            .iter()
-            .filter(|one| one.fresh && one.purpose == Purpose::Agent)
-        {
+        let scene = Scene {
+            shows: Arc::default(),
+            ..*scene
+        };
+        let agents = |one: &&Participant| one.fresh && one.purpose == Purpose::Agent;
+        for one in it.participants.iter().filter(agents) {
             let Some(user) = one.user else { continue };
             let status = match one.state {
                 State::Connected => "INTERACTING",
@@ -228,7 +231,7 @@ impl Teller {
                 self.topic.push_str(suffix);
                 if self.channels.listeners(&self.topic).is_some() {
                     let body = interaction::user(suffix, self.org, user, status, scene.at);
-                    self.frame(scene, &body);
+                    self.frame(&scene, &body);
                 }
             }
         }

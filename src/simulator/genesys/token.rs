@@ -109,12 +109,14 @@ impl Tokens {
             if path.starts_with(prefix.as_str()) {
                 *used = used.saturating_add(1);
                 // The limit with the least room is the one that is told.
-                if allowed.saturating_sub(*used) < window.allowed.saturating_sub(window.used) {
-                    window = Window {
-                        used: *used,
-                        allowed: *allowed,
-                        left,
-                    };
+                let room = |it: &Window| i64::from(it.allowed) - i64::from(it.used);
+                let of_path = Window {
+                    used: *used,
+                    allowed: *allowed,
+                    left,
+                };
+                if room(&of_path) < room(&window) {
+                    window = of_path;
                 }
             }
         }
