@@ -65,7 +65,12 @@ fn every_block_is_what_the_project_says() {
     hold("quickstart", block(&page, "quickstart"));
     let flow = trunkline(&["graph", "--format", "mermaid", "pipelines/quickstart.yaml"]);
     hold("flow", &format!("```mermaid\n{flow}```\n"));
-    let flow = trunkline(&["graph", "--format", "mermaid", "pipelines/participant-sync.yaml"]);
+    let flow = trunkline(&[
+        "graph",
+        "--format",
+        "mermaid",
+        "pipelines/participant-sync.yaml",
+    ]);
     hold("live-flow", &format!("```mermaid\n{flow}```\n"));
     let told = trunkline(&["validate", "tests/readme/broken.yaml"]);
     hold("error", &format!("```text\n{told}```\n"));

@@ -196,6 +196,7 @@ fn pipeline(world: &Arc<World>) -> Pipeline {
         encryption: None,
         state: StateSetting::Memory,
         api: None,
+        simulator: None,
     }
 }
 

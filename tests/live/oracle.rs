@@ -85,7 +85,12 @@ pub fn hold(told: &[Told], got: &[Got], gaps: &[Gap], slack: SignedDuration) -> 
         let delivered = tellings.iter().find(|told| told.delivered);
         match (delivered, came.contains(fact)) {
             (Some(_), true) => verdict.delivered += 1,
-            (Some(told), false) => panic!("{fact:?} was delivered at {} and is lost", told.wall),
+            (Some(told), false) => {
+                let near = |gap: &&Gap| (gap.to - told.wall).get_seconds().abs() < 5;
+                let near: Vec<_> = gaps.iter().filter(near).collect();
+                let tellings: Vec<_> = tellings.iter().map(|it| (it.wall, &it.fate)).collect();
+                panic!("{fact:?} was delivered and is lost: {tellings:?}, {near:?}")
+            }
             (None, true) => verdict.recovered += 1,
             (None, false) => {
                 for told in tellings {

@@ -10,8 +10,10 @@ mod waits;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::config::Protocol;
@@ -30,6 +32,8 @@ const STEADY: Duration = Duration::from_secs(5);
 const OVERLAP: Duration = Duration::from_secs(2);
 /// For how long no channel at all may be open before the engine is told.
 const DARK: Duration = Duration::from_secs(60);
+/// Frames that are still taken from a socket that goes: more than its buffers hold.
+const MOST_LEFT: usize = 100_000;
 /// How often the time is told at which a channel was last heard.
 const TELL: Duration = Duration::from_secs(1);
 /// In place of "never".
@@ -122,7 +126,7 @@ impl Keeper {
                 () = until(self.subscribe_at), if self.may_subscribe() => self.subscribe(),
                 Ok(()) = self.topics.changed() => self.subscribe_at = Some(Instant::now()),
                 _ = pings.tick() => self.ping().await,
-                () = until(silence) => self.lost("silent", false).await,
+                () = until(silence) => self.silent().await,
                 () = until(roll), if self.opening.is_none() => self.replace(),
                 () = until(retire) => self.dismiss().await,
             }
@@ -153,6 +157,15 @@ impl Keeper {
             .as_ref()
             .filter(|_| !waits)
             .map(|current| current.roll_at)
+    }
+
+    /// Nothing was heard for too long; or this task could not listen for so long, and there is
+    /// something to be heard now.
+    async fn silent(&mut self) {
+        match unconstrained(next(&mut self.current)).now_or_never() {
+            Some(heard) => self.hears(heard).await,
+            None => self.lost("silent", false).await,
+        }
     }
 
     async fn hears(&mut self, heard: Heard) {
@@ -250,6 +263,13 @@ impl Keeper {
 
     /// The old socket goes, and its channel is kept for the next one that is needed.
     async fn retire(&mut self) {
+        // What has arrived by now may have come to nobody else.
+        for _ in 0..MOST_LEFT {
+            match unconstrained(old(&mut self.retiring)).now_or_never() {
+                None | Some(Heard::Closed(_) | Heard::Refused { broken: true, .. }) => break,
+                Some(heard) => drop(self.passes(heard).await),
+            }
+        }
         let Some(Retiring { grip, .. }) = self.retiring.take() else {
             return;
         };
