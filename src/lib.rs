@@ -59,6 +59,13 @@
 //! order. What fails is delivered again by the pump from memory, or by the transport behind the
 //! source. Deliveries with a checkpoint are settled in order, so a cursor never passes a hole.
 //!
+//! # A source that cannot go back
+//!
+//! A source does not reconnect by itself: it fails, and its pump opens it again. One does
+//! ([`source::genesys_websocket`]): it hears several channels, one of which must not cost the others,
+//! from a platform that says nothing twice, so a successor has to be heard before a channel is let
+//! go. It measures when it heard nothing, and reads again what may have changed meanwhile.
+//!
 //! # Lanes
 //!
 //! An edge with `partition_by` has lanes by a hash of the key, each with a task of its own: in

@@ -7,7 +7,7 @@ use trunkline::config::{Fixed, parse};
 use trunkline::event::{Path, PathSet};
 use trunkline::failure::Failure;
 use trunkline::layer::{Simulated, SourceContext, SourcePart};
-use trunkline::observe::{Gap, NodeKind, NodeMeter, Observer, Progress};
+use trunkline::observe::{Gap, NodeKind, Observer, Progress};
 use trunkline::setting::Fields;
 use trunkline::source::Config;
 use trunkline::stage::{OpenSource, Source};
@@ -34,7 +34,6 @@ pub struct Got {
 /// A source with what is around it.
 pub struct Bench {
     pub observer: Observer,
-    pub meter: NodeMeter,
     pub store: Store,
     open: OpenSource,
 }
@@ -82,12 +81,11 @@ impl Bench {
             paths: Arc::new(paths),
             store: store.clone(),
             progress: Progress::default(),
-            meter: meter.clone(),
+            meter,
             simulator: Some(simulated),
         });
         Self {
             observer,
-            meter,
             store,
             open,
         }

@@ -8,7 +8,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use futures::{SinkExt, StreamExt};
+use futures::SinkExt;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -83,6 +83,8 @@ impl Platform {
     }
 }
 
+// The callback's error is the crate's own type.
+#[allow(clippy::result_large_err)]
 async fn accept(
     listener: TcpListener,
     scene: Arc<Mutex<Scene>>,
@@ -125,15 +127,6 @@ impl Socket {
             "eventBody": { "id": id, "participants": [{ "id": "p" }] },
         });
         self.text(&frame.to_string()).await;
-    }
-
-    /// Reads until the other side is gone or says goodbye.
-    pub async fn goodbye(mut self) {
-        while let Some(Ok(message)) = self.stream.next().await {
-            if message.is_close() {
-                return;
-            }
-        }
     }
 }
 
