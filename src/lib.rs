@@ -99,13 +99,10 @@
 //!
 //! # Sources that cannot be asked again
 //!
-//! A broker redelivers and a file stays; a WebSocket does neither. Whoever reads such a source
-//! ([`layer::SourcePart::wants_durable`]) has a disk buffer in front of it unless its file says otherwise.
-//! [`source::genesys_websocket`] is also the one source that reconnects by itself: it has several
-//! connections, one of which must not cost the others, and at a roll-over two that overlap. What it
-//! could not hear is a gap ([`observe::Gap`]): measured, filled by reading again, and in the ledger.
-//! What comes of that (repeats, overlaps, re-reads, stale snapshots) is sorted out by identity:
-//! [`transform::genesys_normalize`] gives the same fact the same id, whoever tells it.
+//! Whoever reads one ([`layer::SourcePart::wants_durable`]) has a disk buffer in front of it unless its
+//! file says otherwise. What it could not hear is a gap ([`observe::Gap`]): measured, filled by reading
+//! again, and in the ledger. What comes of that (repeats, overlaps, re-reads, stale snapshots) is sorted
+//! out by identity: [`transform::genesys_normalize`] gives the same fact the same id, whoever tells it.
 //!
 //! [`client`] speaks to other systems and knows no batches. [`simulator`] is such a system: it shares no
 //! types with what is tested against it, so that a mistake in one is not a mistake in both.

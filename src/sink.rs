@@ -13,7 +13,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::failure::Failure;
-use crate::layer::{Kept, Resting, SinkContext, SinkPart, VisitPaths};
+use crate::layer::{Kept, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths};
 use crate::setting::Fields;
 use crate::stage::Stage;
 
@@ -110,6 +110,14 @@ impl SinkPart for Config {
             | Self::File(_)
             | Self::Stdout(_)
             | Self::Warehouse(_) => NonZeroUsize::MIN,
+        }
+    }
+
+    fn attempts(&self) -> u32 {
+        match self {
+            // What it could not write goes back, and comes again.
+            Self::Influxdb(_) => 1 + influxdb::RETRIES,
+            _ => RetryPolicy::default().attempts,
         }
     }
 

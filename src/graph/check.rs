@@ -344,6 +344,9 @@ impl Checking {
             }
             let dead_letter = self.dead_letter(&what, fields);
             let part: Box<dyn SinkPart> = Box::new(sink::Config::check(kind, fields)?);
+            if !fields.has("retry") {
+                policy.retry.attempts = part.attempts();
+            }
             if buffer.partition.is_none() && !fields.has("concurrency") {
                 policy.concurrency = part.calls();
                 if !self.says_in_flight.contains(&key.name) {

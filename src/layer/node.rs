@@ -7,7 +7,9 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
-use super::{DeadLetter, LetterBox, Outputs, StackPolicy, Transformed, split_node, stack};
+use super::{
+    DeadLetter, LetterBox, Outputs, RetryPolicy, StackPolicy, Transformed, split_node, stack,
+};
 use crate::event::{Path, PathSet};
 use crate::failure::Failure;
 use crate::observe::{NodeMeter, Progress, Views};
@@ -104,6 +106,11 @@ pub trait SinkPart: Send {
     /// partitions; batches of such a sink may overtake each other.
     fn calls(&self) -> NonZeroUsize {
         NonZeroUsize::MIN
+    }
+    /// Tries of what fails for a passing reason, the first included, where the file says nothing of
+    /// `retry`.
+    fn attempts(&self) -> u32 {
+        RetryPolicy::default().attempts
     }
     /// Opens the sink and puts the stack around it.
     ///

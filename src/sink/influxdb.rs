@@ -46,6 +46,9 @@ use lines::Lines;
 /// single events needs as many calls as a request is to have lines.
 pub const CALLS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
 
+/// Retries unless the file says `retry`.
+pub const RETRIES: u32 = 3;
+
 /// An open sink. Clones share the request that is being filled.
 #[derive(Clone)]
 pub struct Influx {

@@ -65,6 +65,12 @@ pub(super) struct Keeper {
 struct Retiring {
     socket: Socket,
     grip: Option<Grip>,
+    /// When it was last heard before its successor was opened, and when that was.
+    heard: i64,
+    opened: i64,
+    /// Whether it was heard since. If not, it may have been dead for a while by then, and nobody else
+    /// listened.
+    alive: bool,
     /// When it is told goodbye; after that, when it is dropped.
     at: Instant,
     told: bool,
@@ -239,6 +245,10 @@ impl Keeper {
     }
 
     async fn hears_old(&mut self, heard: Heard) {
+        if let Some(old) = &mut self.retiring {
+            // A close that says why comes behind everything else that was said.
+            old.alive |= !matches!(heard, Heard::Closed(None));
+        }
         match heard {
             Heard::Event(_) | Heard::Refused { broken: false, .. } => {
                 self.passes(heard).await;
@@ -267,12 +277,27 @@ impl Keeper {
         for _ in 0..MOST_LEFT {
             match unconstrained(old(&mut self.retiring)).now_or_never() {
                 None | Some(Heard::Closed(_) | Heard::Refused { broken: true, .. }) => break,
-                Some(heard) => drop(self.passes(heard).await),
+                Some(heard) => {
+                    if let Some(old) = &mut self.retiring {
+                        old.alive = true;
+                    }
+                    self.passes(heard).await;
+                }
             }
         }
-        let Some(Retiring { grip, .. }) = self.retiring.take() else {
+        let Some(Retiring {
+            grip,
+            heard,
+            opened,
+            alive,
+            ..
+        }) = self.retiring.take()
+        else {
             return;
         };
+        if !alive {
+            self.missed(heard, opened, "silent").await;
+        }
         // With a new socket on the same channel it is not the channel that goes.
         let ours = self.context.memory.grip(self.number);
         let is_ours = |old: &Grip| ours.as_ref().is_some_and(|it| it.channel == old.channel);
@@ -292,7 +317,11 @@ impl Keeper {
         let grip = current.grip.filter(|_| !gone);
         let old = self.retiring.take_if(|old| !old.told);
         if let Some(Retiring {
-            socket, grip: old, ..
+            socket,
+            grip: old,
+            heard,
+            alive,
+            ..
         }) = old
         {
             // The new one died young, and the old one still lives.
@@ -307,7 +336,8 @@ impl Keeper {
                 grip: old,
                 opened,
                 heard: opened,
-                at: current.at,
+                // Of one that gave no sign of life it is not known that it has heard what followed.
+                at: if alive { current.at } else { heard },
                 roll_at,
             });
             return;
@@ -356,16 +386,7 @@ impl Keeper {
         let at = now();
         let channel = self.number;
         if let Some((from, reason)) = self.deaf.take() {
-            // Clocks may be set back; a gap is never negative.
-            let to = at.max(from);
-            let missed = Missed {
-                channel,
-                from,
-                to,
-                told: None,
-                reason,
-            };
-            self.context.inlet.tell(Item::Missed(missed)).await;
+            self.missed(from, at, reason).await;
         }
         let made = open.grip.as_ref().map_or(at, |grip| grip.made);
         let roll = match self.context.config.protocol {
@@ -382,11 +403,15 @@ impl Keeper {
             at,
             roll_at: Instant::now() + roll,
         };
-        if let Some(old) = self.current.replace(new) {
+        if let Some(mut old) = self.current.replace(new) {
             self.retire().await;
+            old.socket.ping().await;
             self.retiring = Some(Retiring {
                 socket: old.socket,
                 grip: old.grip,
+                heard: old.at,
+                opened: at,
+                alive: false,
                 at: Instant::now() + OVERLAP,
                 told: false,
             });
@@ -399,6 +424,18 @@ impl Keeper {
         self.context.board.full(channel, false);
         self.context.board.open(channel, true);
         self.tell_heard().await;
+    }
+
+    async fn missed(&mut self, from: i64, to: i64, reason: &'static str) {
+        let missed = Missed {
+            channel: self.number,
+            from,
+            // Clocks may be set back; a gap is never negative.
+            to: to.max(from),
+            told: None,
+            reason,
+        };
+        self.context.inlet.tell(Item::Missed(missed)).await;
     }
 
     async fn hindered(&mut self, obstacle: Obstacle) {
