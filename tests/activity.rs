@@ -175,11 +175,9 @@ fn it_is_said_what_a_crash_does_to_the_view() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_operator_sees_it_with_the_token_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
-    let yaml = format!(
-        "version: 1\nname: wall\napi: {{ address: \"127.0.0.1:0\", token: \"${{WALL_TOKEN}}\", \
-         cors: [\"*\"] }}\nsources:\n  in: {{ type: stdin }}\nsinks:\n  board: {{ type: activity, \
-         inputs: [in] }}\ndead_letter: {{ type: blackhole }}\n"
-    );
+    let yaml = "version: 1\nname: wall\napi: { address: \"127.0.0.1:0\", token: \"${WALL_TOKEN}\", \
+                cors: [\"*\"] }\nsources:\n  in: { type: stdin }\nsinks:\n  board: { type: activity, \
+                inputs: [in] }\ndead_letter: { type: blackhole }\n";
     fs::write(folder.path().join("wall.yaml"), yaml).unwrap();
     let mut process = Command::new(env!("CARGO_BIN_EXE_trunkline"))
         .args(["run", "wall.yaml", "--no-progress"])

@@ -197,11 +197,8 @@ fn check(summary: &Path, count: usize, server: &Server) {
     let ledger: serde_json::Value = serde_json::from_str(&text).expect("the summary is JSON");
     assert_eq!(ledger["whole"]["received"], count, "{ledger}");
     let (requests, bytes, lines) = server.taken();
-    if requests > 0 {
-        println!(
-            "    {requests} requests of {} bytes on average",
-            bytes / requests
-        );
+    if let Some(each) = bytes.checked_div(requests) {
+        println!("    {requests} requests of {each} bytes on average");
     }
     if lines > 0 {
         assert_eq!(ledger["whole"]["delivered"], lines, "{ledger}");
