@@ -60,10 +60,7 @@ fn interval(body: &Value) -> Result<(i64, i64), Reply> {
 }
 
 /// Those that fit, by start and id.
-fn found<'p>(
-    platform: &'p Platform,
-    fits: impl Fn(&Conversation) -> bool,
-) -> Vec<&'p Conversation> {
+fn found(platform: &Platform, fits: impl Fn(&Conversation) -> bool) -> Vec<&Conversation> {
     // Who has not arrived yet is no record.
     let there = |it: &&Conversation| !it.participants.is_empty() && fits(it);
     let mut all: Vec<_> = platform.timeline.all().filter(there).collect();
