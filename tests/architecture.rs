@@ -12,6 +12,8 @@ const MAY_SLEEP: &[&str] = &[
     "tests/disk_buffer.rs",
     "tests/dlq/case.rs",
     "tests/kit/world.rs",
+    "tests/live_process/lives.rs",
+    "tests/participant_sync/process.rs",
     "tests/quickstart/disturbed.rs",
     "tests/reload_process.rs",
     "tests/shared_state.rs",

@@ -5,6 +5,8 @@
 
 #[path = "influxdb/answers.rs"]
 mod answers;
+#[path = "influxdb/counters.rs"]
+mod counters;
 #[path = "influxdb/flux.rs"]
 mod flux;
 #[path = "influxdb/runs.rs"]

@@ -103,7 +103,7 @@ impl Process {
     /// The ledger as the API has it; `None` when nobody answers.
     pub fn ledger(&self) -> Option<Json> {
         let told = self.told();
-        let (_, address) = told.split_once("metrics and health on http://")?;
+        let (_, address) = told.split_once("health and views on http://")?;
         let address = address.split_whitespace().next()?.parse().ok()?;
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;

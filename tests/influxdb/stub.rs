@@ -11,6 +11,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 /// A request as it came.
@@ -68,7 +69,15 @@ impl Stub {
     /// Answers by the number of the request (from 0) and what it says. Lines are stored with a 204,
     /// and where the answer's header `x-store` names them.
     pub async fn start(answer: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener, answer)
+    }
+
+    /// The same where it is said to listen.
+    pub fn on(
+        listener: TcpListener,
+        answer: impl Fn(usize, &Asked) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let stub = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
             asked: Arc::default(),
