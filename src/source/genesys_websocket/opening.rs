@@ -145,15 +145,17 @@ async fn open_old(
         }
         Err(NotOpen::Status(status)) => Err(Obstacle::Later(answered(status), Some(grip), None)),
         // The host of a channel that is gone may be gone too: the platform knows.
-        Err(NotOpen::Failed(why)) => match subscribe(context, number, &grip.channel, topics).await {
-            Ok(false) => {
-                tracing::info!(source = %context.node, channel = number, "the channel is gone: {why}");
-                context.memory.hold(number, None);
-                Ok(None)
+        Err(NotOpen::Failed(why)) => {
+            match subscribe(context, number, &grip.channel, topics).await {
+                Ok(false) => {
+                    tracing::info!(source = %context.node, channel = number, "the channel is gone: {why}");
+                    context.memory.hold(number, None);
+                    Ok(None)
+                }
+                Err(fatal @ Obstacle::Fatal(_)) => Err(fatal),
+                Ok(true) | Err(_) => Err(Obstacle::Later(why, Some(grip), None)),
             }
-            Err(fatal @ Obstacle::Fatal(_)) => Err(fatal),
-            Ok(true) | Err(_) => Err(Obstacle::Later(why, Some(grip), None)),
-        },
+        }
     }
 }
 
