@@ -49,13 +49,17 @@ fn killed_at_any_moment_it_keeps_what_it_heard() {
         left.lines.len(),
         gaps.len(),
     );
-    wrong.truncate(40);
+    if !wrong.is_empty() {
+        wrong.truncate(40);
+        lives.folder.disable_cleanup(true);
+        let (folder, wrong) = (lives.folder.path().display(), wrong.join("\n"));
+        panic!("TRUNKLINE_SEED={seed}, see {folder}:\n{wrong}");
+    }
+    // It did hear much of what was said, and lost little from its hands.
     assert!(
-        wrong.is_empty(),
-        "TRUNKLINE_SEED={seed}\n{}",
-        wrong.join("\n")
+        verdict.heard > 30 * kills as usize && verdict.safe > 0,
+        "{verdict:?}"
     );
-    // It did hear most of what was said, and it was killed while it heard.
-    assert!(verdict.safe > 200 * kills as usize / 10, "{verdict:?}");
+    assert!(verdict.in_hands <= verdict.heard / 20, "{verdict:?}");
     assert!(gaps.iter().any(|gap| gap.reason == "restart"));
 }

@@ -73,3 +73,22 @@ async fn opened_again_by_the_engine_it_goes_on_with_what_it_knew() {
     assert!(known > 0 && bench.figure("known_conversations") > 0);
     assert_eq!(simulator.control().counts().channels, 1);
 }
+
+#[tokio::test]
+async fn a_platform_that_never_had_the_channel_is_asked_for_another() {
+    let before = simulator().await;
+    let store = Store::memory_durable();
+    let first = Bench::over(store.clone(), &yaml(&before, ""), at(&before.url()));
+    let running = first.run().await;
+    running.until(50).await;
+    running.kill().await;
+    // Nobody answers any more where the channel's socket was.
+    before.stop().await;
+    let after = simulator().await;
+    let second = Bench::over(store, &yaml(&after, ""), at(&after.url()));
+    let running = second.run().await;
+    running.until(50).await;
+    until("the gap", || second.gaps().len() == 1).await;
+    assert_eq!(second.gaps()[0].reason, "restart");
+    assert_eq!(after.control().counts().channels, 1);
+}

@@ -67,12 +67,16 @@ fn told(line: &Json) -> Told {
 /// What became of the facts that were told.
 #[derive(Debug, Default)]
 pub struct Verdict {
-    /// Delivered outside of every gap, and there.
+    /// Delivered, and there.
+    pub heard: usize,
+    /// Of those, delivered outside of every gap.
     pub safe: usize,
-    /// Told within gaps only, and there all the same.
+    /// Never delivered, and there all the same.
     pub recovered: usize,
-    /// Told within gaps only, and counted with them.
+    /// Never delivered, and told within gaps only.
     pub counted: usize,
+    /// Delivered to a run that was killed with it in its hands, within the gap that this is.
+    pub in_hands: usize,
 }
 
 /// Every fact is in the sink, or was told only within gaps.
@@ -94,13 +98,15 @@ pub fn hold(told: &[Told], left: &Left, gaps: &[Gap], wrong: &mut Vec<String>) -
         };
         let open = tellings.iter().find(|told| !excused(told));
         let is_delivered = |told: &&&Told| told.fate == "delivered";
-        let heard = tellings
-            .iter()
-            .filter(is_delivered)
-            .any(|told| !excused(told));
+        let mut delivered = tellings.iter().filter(is_delivered).peekable();
+        let heard = delivered.peek().is_some();
         match (came.contains(fact), open) {
-            (true, _) if heard => verdict.safe += 1,
+            (true, _) if heard => {
+                verdict.heard += 1;
+                verdict.safe += usize::from(delivered.any(|told| !excused(told)));
+            }
             (true, _) => verdict.recovered += 1,
+            (false, None) if heard => verdict.in_hands += 1,
             (false, None) => verdict.counted += 1,
             (false, Some(told)) => {
                 let (fate, wall) = (&told.fate, told.wall);
@@ -142,24 +148,25 @@ pub fn repeats(left: &Left, wrong: &mut Vec<String>) -> usize {
     repeated
 }
 
-/// In each conversation counters count on, also from one run to the next; what a crash repeats is
-/// counted again, and what was written last stands.
+/// In each conversation counters count on, also from one run to the next. What a crash repeats has the
+/// counter that it had; where that was not kept, what follows is repeated too, and the last one stands.
 pub fn ordered(left: &Left, wrong: &mut Vec<String>) {
-    let mut last: HashMap<&str, (u64, usize)> = HashMap::new();
+    let mut most: HashMap<&str, u64> = HashMap::new();
     let mut stands: HashMap<&str, (&str, u64)> = HashMap::new();
+    let mut written: HashMap<(&str, u64), usize> = HashMap::new();
     for point in &left.points {
-        let conversation = point.conversation.as_str();
-        let (counter, life) = last.get(conversation).copied().unwrap_or_default();
-        let goes_on = point.counter == counter + 1;
-        let again = life != point.life && point.counter <= counter;
-        if !goes_on && !again {
-            let (now, run) = (point.counter, point.life);
+        let (conversation, counter) = (point.conversation.as_str(), point.counter);
+        let most = most.entry(conversation).or_default();
+        let first = stands.insert(&point.id, (conversation, counter)).is_none();
+        let life = written.insert((conversation, counter), point.life);
+        let again = life.is_some_and(|life| life < point.life);
+        if counter != *most + 1 && !again {
+            let (id, run) = (&point.id, point.life);
             wrong.push(format!(
-                "{conversation}: {now} in run {run} after {counter} in {life}"
+                "{conversation}: {id} has {counter} in run {run} after {most}; new: {first}"
             ));
         }
-        last.insert(conversation, (point.counter, point.life));
-        stands.insert(&point.id, (conversation, point.counter));
+        *most = counter.max(*most);
     }
     let mut numbers: HashMap<&str, Vec<u64>> = HashMap::new();
     for (conversation, counter) in stands.into_values() {

@@ -97,7 +97,7 @@ fn point(text: &str, life: usize) -> Point {
     };
     Point {
         id: between("id=\"", "\""),
-        conversation: between("interactionId=", ","),
+        conversation: between("interactionId=", " "),
         counter: between("counter=", "i").parse().unwrap(),
         life,
     }

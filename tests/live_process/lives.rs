@@ -17,7 +17,7 @@ use crate::random::Random;
 /// Simulated seconds in a real one.
 const SPEED: u32 = 60;
 /// Longest life of a run that is killed, in milliseconds.
-const LONGEST: usize = 4_000;
+const LONGEST: usize = 5_000;
 /// Nothing more comes when nothing has come for so long: longer than a dead connection needs to be
 /// found, replaced and filled, and longer than anything is held.
 const QUIET: Duration = Duration::from_secs(6);
@@ -28,7 +28,7 @@ pub struct Lives {
     // Kept for its threads, on which the simulator runs.
     _runtime: Runtime,
     simulator: Simulator,
-    folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
     random: Random,
     gaps: Vec<Gap>,
     starts: Vec<Mark>,
@@ -206,7 +206,7 @@ impl Lives {
     }
 
     /// Lets everything that was told arrive, and stops.
-    pub fn end(mut self) -> (Vec<Told>, Left, Vec<Gap>) {
+    pub fn end(&mut self) -> (Vec<Told>, Left, Vec<Gap>) {
         let control = self.control();
         // Whoever is connected now stays so, and the others come back.
         control.set_faults(Faults::default()).unwrap();

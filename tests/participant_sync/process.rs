@@ -19,6 +19,11 @@ const LONGEST: Duration = Duration::from_secs(90);
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(20);
 
+/// Waits before the next look.
+pub fn pause() {
+    sleep(STEP);
+}
+
 /// An answer over HTTP.
 pub struct Answer {
     pub status: u16,
@@ -118,7 +123,7 @@ impl Process {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("not {what}: {status}\n{}", self.told());
             }
-            sleep(STEP);
+            pause();
         }
         panic!("not {what}\n{}", self.told());
     }
@@ -138,7 +143,7 @@ impl Process {
         let status = loop {
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
-                None if begun.elapsed() < LONGEST => sleep(STEP),
+                None if begun.elapsed() < LONGEST => pause(),
                 None => panic!("it does not end:\n{}", self.told()),
             }
         };
