@@ -34,6 +34,8 @@ const OVERLAP: Duration = Duration::from_secs(2);
 const DARK: Duration = Duration::from_secs(60);
 /// Frames that are still taken from a socket that goes: more than its buffers hold.
 const MOST_LEFT: usize = 100_000;
+/// How often it is looked whether all is read.
+const LOOK: Duration = Duration::from_secs(1);
 /// How often the time is told at which a channel was last heard.
 const TELL: Duration = Duration::from_secs(1);
 /// In place of "never".
@@ -81,8 +83,12 @@ struct Current {
     grip: Option<Grip>,
     opened: Instant,
     heard: Instant,
-    /// The same in microseconds since 1970.
+    /// Up to when all that was said is known to be heard, in microseconds since 1970: when nothing
+    /// was left to be read, before the last word was. Later than that something may have been said,
+    /// and lost behind a word that was read late.
     at: i64,
+    /// When nothing was left to be read, the last time that it was looked.
+    drained: i64,
     roll_at: Instant,
 }
 
@@ -116,7 +122,9 @@ impl Keeper {
     /// Runs until it is ended from outside, or cannot go on.
     pub async fn run(mut self) {
         let mut pings = self.pings();
+        let mut looks = self.looks();
         loop {
+            self.look().await;
             let (silence, roll) = (self.silence(), self.roll());
             let retire = self.retiring.as_ref().map(|old| old.at);
             // No branch comes first: a busy socket must not keep its successor from being opened.
@@ -132,6 +140,7 @@ impl Keeper {
                 () = until(self.subscribe_at), if self.may_subscribe() => self.subscribe(),
                 Ok(()) = self.topics.changed() => self.subscribe_at = Some(Instant::now()),
                 _ = pings.tick() => self.ping().await,
+                _ = looks.tick() => {}
                 () = until(silence) => self.silent().await,
                 () = until(roll), if self.opening.is_none() => self.replace(),
                 () = until(retire) => self.dismiss().await,
@@ -143,6 +152,25 @@ impl Keeper {
         let mut pings = interval(self.context.config.ping_interval);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         pings
+    }
+
+    fn looks(&self) -> Interval {
+        let timeout = self.context.config.heartbeat_timeout;
+        let mut looks = interval(LOOK.min(timeout / 40).max(Duration::from_millis(1)));
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        looks
+    }
+
+    /// Takes what is there to be read, one word at a time; where nothing is, notes the time.
+    async fn look(&mut self) {
+        match unconstrained(next(&mut self.current)).now_or_never() {
+            Some(heard) => self.hears(heard).await,
+            None => {
+                if let Some(current) = &mut self.current {
+                    current.drained = now();
+                }
+            }
+        }
     }
 
     async fn ping(&mut self) {
@@ -183,7 +211,7 @@ impl Keeper {
             return self.lost(why(code), false).await;
         }
         current.heard = Instant::now();
-        current.at = now();
+        current.at = current.drained;
         if current.opened.elapsed() > STEADY {
             // It works: the next failure is another one.
             self.attempts = 0;
@@ -338,6 +366,7 @@ impl Keeper {
                 heard: opened,
                 // Of one that gave no sign of life it is not known that it has heard what followed.
                 at: if alive { current.at } else { heard },
+                drained: if alive { current.at } else { heard },
                 roll_at,
             });
             return;
@@ -401,6 +430,7 @@ impl Keeper {
             opened: Instant::now(),
             heard: Instant::now(),
             at,
+            drained: at,
             roll_at: Instant::now() + roll,
         };
         if let Some(mut old) = self.current.replace(new) {
