@@ -110,7 +110,12 @@ impl Order {
             most,
             config.max_conversations,
         )?;
-        load::seed(&config.seeds, &Keys::new(table.seed()), &mut conversations);
+        let keys = Keys::new(table.seed());
+        let seeds = load::seed(&config.seeds, &keys, &mut conversations);
+        // All lanes have the same ones. In a shared state rows come with what moves on.
+        if table.is_durable() && !table.is_shared() && lane.index == 0 {
+            table.note_all_soon(seeds);
+        }
         let ranked = matches!(&config.by, By::Lifecycle(lifecycle) if lifecycle.path.is_some());
         Ok(Self {
             rules: Rules::new(config),

@@ -7,7 +7,7 @@ use super::super::conversations::Conversations;
 use super::super::hash::Keys;
 use crate::failure::Failure;
 use crate::layer::Lane;
-use crate::state::Table;
+use crate::state::{Op, Table};
 
 /// Reads the conversations back: those of this lane, up to `most`, and those of other numbers of
 /// lanes, up to `whole`, any of which may be this lane's now. Those beyond that are forgotten.
@@ -54,7 +54,14 @@ pub(super) fn load(
 
 /// Counters that another system remembers, by the text of their keys: each conversation goes on from
 /// whichever is further. All of them, whatever the lane: which one they belong to is not known here.
-pub(super) fn seed(counters: &HashMap<String, u64>, keys: &Keys, into: &mut Conversations) {
+/// The answer is what has to be kept of them: at the next start the state is believed, also about
+/// conversations of which nothing was heard meanwhile.
+pub(super) fn seed(
+    counters: &HashMap<String, u64>,
+    keys: &Keys,
+    into: &mut Conversations,
+) -> Vec<Op> {
+    let mut kept = Vec::new();
     for (key, counter) in counters {
         let key = keys.conversation(key);
         let slot = into.find(key, u64::MAX);
@@ -64,6 +71,13 @@ pub(super) fn seed(counters: &HashMap<String, u64>, keys: &Keys, into: &mut Conv
             conversation.inherited = true;
             // It has begun, whatever is remembered of it here.
             conversation.opened = true;
+            kept.push(Op::PutNewer {
+                key: key.to_be_bytes().to_vec(),
+                version: *counter,
+                // Read by any lane, as what another number of lanes has left.
+                value: conversation.encode(Lane::WHOLE),
+            });
         }
     }
+    kept
 }
