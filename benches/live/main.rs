@@ -6,6 +6,9 @@
 //! anew for each rate: 10,000 frames a second for a minute, then higher rates for ten seconds each
 //! until one is not held. `RATES=10000,20000` and `SECONDS=5` (for all of them) make it shorter.
 //!
+//! Read CPU seconds before rates: they stay what they are when other work shares the machine. A rate
+//! that is not held ends as it would with the platform: who does not read is cut off.
+//!
 //! A rate is held when the platform never found the client's socket gone or cut it off, the last
 //! point is written less than two seconds after the platform fell silent, and memory stays below a
 //! bound that does not depend on the rate. Platform, pipeline and server share the machine.

@@ -36,6 +36,7 @@ impl Pipeline {
             .env("SECRET", "simulator")
             .env("INFLUX_URL", format!("http://{influx}"))
             .stdin(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .expect("the binary was built with the benchmark");
         Self {
