@@ -1,13 +1,15 @@
 //! From the tree of a file to a checked pipeline, with every mistake on the way.
 
+mod edges;
+mod heads;
 mod whole;
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Component, Path as FilePath, PathBuf};
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::buffer::{self, Around};
+use super::buffer;
 use super::common;
 use super::encryption;
 use super::interface;
@@ -18,12 +20,13 @@ use super::{
     DeadLetterNode, Input, Pipeline, SinkNode, SourceNode, StateSetting, TransformNode, storage,
 };
 use crate::config::Loaded;
-use crate::diagnostic::{Report, Span, nearest};
-use crate::edge::{DiskPolicy, EdgePolicy};
+use crate::diagnostic::{Report, Span};
+use crate::edge::EdgePolicy;
 use crate::layer::{Redact, SinkPart, SourcePart, StackPolicy, TransformPart};
 use crate::mask::Redactor;
-use crate::setting::{Fields, Key, NAME_LENGTH, Node, Setting, is_name, read_name, wrong_type};
+use crate::setting::{Fields, Key, NAME_LENGTH, Node, read_name, wrong_type};
 use crate::{sink, source, transform};
+use heads::{SECTIONS, check_size, check_version, name, read_node};
 use whole::{Limit, limit_of};
 
 /// What came of checking a file.
@@ -112,12 +115,6 @@ struct Checking {
     /// Nodes whose buffers say how many batches are under way.
     says_in_flight: HashSet<String>,
 }
-
-/// Most components of a pipeline: each is a service that calls the next, and a thread's stack holds
-/// all of a chain (`tests/cli.rs` runs the longest one, with stack to spare).
-const MOST_COMPONENTS: usize = 128;
-
-const SECTIONS: [&str; 3] = ["sources", "transforms", "sinks"];
 
 impl Checking {
     fn root(&mut self, tree: &Node, report: &mut Report) -> Option<Settings> {
@@ -367,63 +364,6 @@ impl Checking {
         self.sinks.push(Draft { shape, node: read });
     }
 
-    /// `buffer:` of a node; no two of them may lie in one folder.
-    fn buffer(
-        &mut self,
-        node: &str,
-        fields: &mut Fields<'_>,
-        default: EdgePolicy,
-    ) -> Option<EdgePolicy> {
-        let home = self.home.as_deref();
-        let read = buffer::edge(fields, default, &Around { node, home })?;
-        let (policy, span) = (read.policy, read.folder);
-        if read.says_in_flight {
-            self.says_in_flight.insert(node.to_owned());
-        }
-        if let Some(disk) = &policy.disk {
-            // `a/./b` and `a/b/` are `a/b`.
-            let parts = disk.path.components();
-            let folder: PathBuf = parts.filter(|part| *part != Component::CurDir).collect();
-            if let Some(other) = self.folders.insert(folder, node.to_owned()) {
-                let message = format!("the buffer of `{other}` lies in this folder already");
-                fields
-                    .error("duplicate-path", span, message)
-                    .hint("give each buffer a `path` of its own");
-            }
-        }
-        Some(policy)
-    }
-
-    /// The buffer on disk of a node that says nothing of one and reads a source that cannot deliver
-    /// again.
-    fn by_itself(
-        &mut self,
-        node: &str,
-        inputs: &[Input],
-        fields: &mut Fields<'_>,
-        default: EdgePolicy,
-    ) -> Option<EdgePolicy> {
-        let source = inputs.iter().find(|it| self.durable.contains(&it.node));
-        let source = source.filter(|_| !fields.has("buffer"))?;
-        let Some(home) = &self.home else {
-            let message = format!(
-                "`{}` cannot deliver its events again, and no buffer on disk keeps them",
-                source.node
-            );
-            fields.warning("not-durable", fields.span(), message).hint(
-                "give the pipeline `state: { type: embedded, path: state }`, or this node \
-                 `buffer: { type: disk, path: … }`; `buffer: { type: memory }` says that it is meant so",
-            );
-            return None;
-        };
-        let disk = DiskPolicy::at(buffer::folder(home, node));
-        self.folders.insert(disk.path.clone(), node.to_owned());
-        Some(EdgePolicy {
-            disk: Some(disk),
-            ..default
-        })
-    }
-
     /// `dead_letter:` of a node or of the pipeline.
     fn dead_letter(&mut self, owner: &str, fields: &mut Fields<'_>) -> Option<DeadLetterNode> {
         let node = fields.node("dead_letter")?;
@@ -562,81 +502,6 @@ impl Redact for Masking {
     fn text(&self, text: &str) -> String {
         self.0.redact_text(text)
     }
-}
-
-/// Too many components are told once, and none of them is read.
-fn check_size(tree: &Node, fields: &mut Fields<'_>) -> Option<()> {
-    let entries = SECTIONS.iter().filter_map(|name| tree.get(name)?.as_map());
-    let last = entries.flatten().nth(MOST_COMPONENTS);
-    let Some((key, _)) = last else {
-        return Some(());
-    };
-    let message = format!("a pipeline has at most {MOST_COMPONENTS} components");
-    fields
-        .error("too-complex", key.span, message)
-        .hint("several pipelines can run in one process: `trunkline run a.yaml b.yaml`");
-    None
-}
-
-fn check_version(fields: &mut Fields<'_>) {
-    if let Some(version) = fields.required::<i64>("version")
-        && version != 1
-    {
-        let span = fields.span_of("version");
-        let message = format!("this build reads version 1, not version {version}");
-        fields
-            .error("unsupported-version", span, message)
-            .hint("write `version: 1`, or use the build that this file was written for");
-    }
-}
-
-fn name(fields: &mut Fields<'_>) -> Option<String> {
-    let name = fields.required::<String>("name")?;
-    if is_name(&name) {
-        return Some(name);
-    }
-    let span = fields.span_of("name");
-    fields
-        .error("bad-name", span, "this cannot name a pipeline")
-        .hint("use letters, digits, `_` and `-`, at most 64, starting with a letter or `_`");
-    None
-}
-
-/// Reads the `type` of a node, then the rest by it.
-fn read_node<T>(
-    what: &str,
-    node: &Node,
-    (word, kinds): (&str, &[&'static str]),
-    report: &mut Report,
-    read: impl FnOnce(&'static str, &mut Fields<'_>) -> Option<T>,
-) -> Option<T> {
-    let shown = node
-        .get("type")
-        .and_then(Node::as_text)
-        .filter(|kind| kinds.contains(kind));
-    let what = match shown {
-        Some(kind) => format!("{what} ({kind})"),
-        None => what.to_owned(),
-    };
-    let mut fields = Fields::new(node, &what, report)?;
-    let said = fields.required_node("type")?;
-    let kind = String::read(said, fields.report())?;
-    let Some(kind) = kinds.iter().find(|known| **known == kind) else {
-        // The nearest name of a hidden value would tell most of it.
-        let near = nearest(&kind, kinds.iter().copied()).filter(|_| !said.from_variable);
-        let hint = match near {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("the types are `{}`", kinds.join("`, `")),
-        };
-        let message = format!("{} is not a type of {word}", said.shown());
-        fields
-            .error("unknown-component", said.span, message)
-            .hint(hint);
-        return None;
-    };
-    let value = read(kind, &mut fields);
-    fields.finish();
-    value
 }
 
 impl Shape {
