@@ -56,7 +56,7 @@ async fn prints_where_it_is_and_ends_with_a_summary() {
     let url = first.trim().rsplit(' ').next().unwrap().to_owned();
     let client = Client::login(&url, "me", "mine").await;
     assert_eq!(client.read("/api/v2/users").await["total"], 40);
-    // All steps are taken once they are in the records.
+    // It has begun once there are records.
     let query = serde_json::json!({"interval": "2020-01-01T00:00:00Z/2100-01-01T00:00:00Z"});
     let wait = async {
         loop {
@@ -88,8 +88,14 @@ async fn prints_where_it_is_and_ends_with_a_summary() {
     assert!(status.success());
     assert!(rest.contains("curl -s -u me:mine"), "{rest}");
     let summary = rest.lines().last().unwrap();
+    // Some steps may not have been taken when it was told to end, and none is past the total.
+    let (steps, what) = summary.split_once(' ').unwrap();
     assert!(
-        summary.starts_with("20 steps of ") && summary.contains(" conversations in "),
+        (6..=20).contains(&steps.parse::<u64>().unwrap()),
+        "{summary}"
+    );
+    assert!(
+        what.starts_with("steps of ") && what.contains(" conversations in "),
         "{summary}"
     );
     assert!(oracle.exists());
