@@ -39,7 +39,7 @@ async fn a_request_says_what_the_api_asks_for() {
     );
     let first = asked
         .iter()
-        .find(|asked| asked.lines()[0].contains("=i-0,"));
+        .find(|asked| asked.lines()[0].contains("=p\\,\\ 0,"));
     let first = first.unwrap();
     assert_eq!(first.call, "write");
     assert_eq!(first.headers["authorization"], "Token hush");
