@@ -4,7 +4,9 @@
 
 use super::conversation::{Conversation, Participant};
 use super::random::Uuid;
-use super::snapshot::{Family, Organisation, Twist, UNKNOWN_STATE, provider, self_uri, wrap_up};
+use super::snapshot::{
+    Family, Organisation, Twist, ending_word, provider, self_uri, state, wrap_up,
+};
 use super::words::{Media, Purpose};
 use super::write::{self, Object};
 
@@ -61,27 +63,12 @@ fn participant(
 ) {
     let mut object = Object::new(out);
     object.uuid("id", one.id);
-    object.word(
-        "state",
-        if twist.unknown_enum {
-            UNKNOWN_STATE
-        } else {
-            one.state.word()
-        },
-    );
+    object.word("state", state(one, twist));
     object.word("initialState", one.initial.word());
     object.word("direction", it.direction.spelling().event);
     object.word("purpose", one.purpose.word());
     if let Some(ending) = one.ending {
-        let spelling = ending.spelling();
-        object.word(
-            "disconnectType",
-            if family == Family::Rest {
-                spelling.rest
-            } else {
-                spelling.event
-            },
-        );
+        object.word("disconnectType", ending_word(ending, family));
     }
     object.flag("held", one.held.is_some());
     object.maybe_time("startHoldTime", one.held);

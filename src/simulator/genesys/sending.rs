@@ -29,13 +29,7 @@ pub(super) fn agentless(
         required(&body, "/fromAddress")?,
         required(&body, "/toAddress")?,
     );
-    if string(&body, "/toAddressMessengerType") != Some("open") {
-        return Err(Reply::error(
-            400,
-            "invalid.value",
-            "toAddressMessengerType is open here",
-        ));
-    }
+    goes_to_open(&body)?;
     required_text(&body)?;
     let said = words(&body, "/textBody")?;
     let existing = body
@@ -207,13 +201,7 @@ pub(super) fn create(
 ) -> Result<Reply, Reply> {
     let body = request.json()?;
     let to = required(&body, "/toAddress")?;
-    if string(&body, "/toAddressMessengerType") != Some("open") {
-        return Err(Reply::error(
-            400,
-            "invalid.value",
-            "toAddressMessengerType is open here",
-        ));
-    }
+    goes_to_open(&body)?;
     let existing = body
         .get("useExistingConversation")
         .and_then(Value::as_bool)
@@ -229,4 +217,16 @@ pub(super) fn create(
     }
     drop(platform);
     conversations::read(shared, caller, &text(id), Shape::Of("messages"))
+}
+
+/// Of the messengers that the platform has, the simulator has the open one.
+fn goes_to_open(body: &Value) -> Result<(), Reply> {
+    match string(body, "/toAddressMessengerType") {
+        Some("open") => Ok(()),
+        _ => Err(Reply::error(
+            400,
+            "invalid.value",
+            "toAddressMessengerType is open here",
+        )),
+    }
 }

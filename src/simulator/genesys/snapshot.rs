@@ -5,7 +5,7 @@
 use super::conversation::{CODES, Conversation, Participant, WrapUp};
 use super::oracle::Shows;
 use super::random::Uuid;
-use super::words::{Media, Purpose, State};
+use super::words::{Ending, Media, Purpose, State};
 use super::write::{self, Object};
 
 /// Which family of shapes.
@@ -218,28 +218,13 @@ fn communication(
 ) {
     let mut object = Object::new(out);
     object.uuid("id", one.session);
-    object.word(
-        "state",
-        if twist.unknown_enum {
-            UNKNOWN_STATE
-        } else {
-            one.state.word()
-        },
-    );
+    object.word("state", state(one, twist));
     object.word("initialState", one.initial.word());
     object.word("direction", it.direction.spelling().event);
     object.flag("held", one.held.is_some());
     object.maybe_time("startHoldTime", one.held);
     if let Some(ending) = one.ending {
-        let spelling = ending.spelling();
-        object.word(
-            "disconnectType",
-            if family == Family::Rest {
-                spelling.rest
-            } else {
-                spelling.event
-            },
-        );
+        object.word("disconnectType", ending_word(ending, family));
     }
     object.maybe_time("connectedTime", one.connected);
     object.maybe_time("disconnectedTime", one.end);
@@ -272,6 +257,23 @@ fn communication(
         segments(&mut object, one);
     }
     object.end();
+}
+
+/// A state as it is told; with the fault, one that nobody has heard of.
+pub(super) fn state(one: &Participant, twist: Twist) -> &'static str {
+    match twist.unknown_enum {
+        true => UNKNOWN_STATE,
+        false => one.state.word(),
+    }
+}
+
+/// REST spells some endings otherwise than events do.
+pub(super) fn ending_word(ending: Ending, family: Family) -> &'static str {
+    let spelling = ending.spelling();
+    match family {
+        Family::Rest => spelling.rest,
+        _ => spelling.event,
+    }
 }
 
 pub(super) fn provider(media: Media) -> &'static str {

@@ -359,14 +359,15 @@ impl Keeper {
                 self.context.maker.give_back(grip).await;
             }
             let (opened, roll_at) = (Instant::now(), Instant::now() + self.wait(None));
+            // Of one that gave no sign of life it is not known that it has heard what followed.
+            let at = if alive { current.at } else { heard };
             self.current = Some(Current {
                 socket,
                 grip: old,
                 opened,
                 heard: opened,
-                // Of one that gave no sign of life it is not known that it has heard what followed.
-                at: if alive { current.at } else { heard },
-                drained: if alive { current.at } else { heard },
+                at,
+                drained: at,
                 roll_at,
             });
             return;
