@@ -1,7 +1,7 @@
 //! Who speaks to other systems: protocols and their wire types. Nothing here knows batches or
 //! events; components do.
 //!
-//! One HTTP stack (reqwest), one TLS stack (rustls with ring). What fails here has a reason and a
+//! One HTTP stack (reqwest), one TLS stack (rustls with aws-lc). What fails here has a reason and a
 //! kind ([`crate::failure::Failure`]); a message never holds a credential, nor a URL's query.
 
 pub mod genesys;

@@ -12,6 +12,7 @@ mod keyed;
 mod letter;
 mod node;
 mod output;
+mod probe;
 mod rate_limit;
 mod retry;
 mod stack;
@@ -33,6 +34,7 @@ pub use node::{
     SourcePart, TransformContext, TransformPart, VisitPaths,
 };
 pub use output::{Consumers, Output, Outputs};
+pub use probe::{Finding, Grade, Probing};
 pub use rate_limit::{RateLimit, RatePolicy};
 pub use retry::{Backoff, Retry, RetryPolicy};
 pub use stack::{StackPolicy, stack};

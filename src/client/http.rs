@@ -13,18 +13,18 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// How long a connection that nobody uses is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// TLS as everything here speaks it: rustls with ring, the authorities that the machine trusts, and
+/// TLS as everything here speaks it: rustls with aws-lc, the authorities that the machine trusts, and
 /// Mozilla's list beside them, since a container often has none. Reads the machine's list each time:
 /// to be called when something is opened, and kept.
 pub fn tls() -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        // ring has suites for every version that rustls knows.
-        .unwrap_or_else(|_| unreachable!("ring speaks TLS 1.2 and 1.3"));
+        // aws-lc has suites for every version that rustls knows.
+        .unwrap_or_else(|_| unreachable!("aws-lc speaks TLS 1.2 and 1.3"));
     Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
 }
 

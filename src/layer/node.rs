@@ -8,7 +8,8 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::{
-    DeadLetter, LetterBox, Outputs, RetryPolicy, StackPolicy, Transformed, split_node, stack,
+    DeadLetter, LetterBox, Outputs, Probing, RetryPolicy, StackPolicy, Transformed, split_node,
+    stack,
 };
 use crate::event::{Path, PathSet};
 use crate::failure::Failure;
@@ -33,6 +34,11 @@ pub trait SourcePart: Send {
     /// Whether it reads the simulated platform of the run.
     fn wants_simulator(&self) -> bool {
         false
+    }
+    /// Connects and looks, without taking or changing anything, and tells what it found; none where
+    /// there is nothing to look at.
+    fn probe(&self) -> Probing<'_> {
+        Box::pin(futures::future::ready(Vec::new()))
     }
     /// How to open its connection; does not connect yet.
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource;
@@ -111,6 +117,11 @@ pub trait SinkPart: Send {
     /// `retry`.
     fn attempts(&self) -> u32 {
         RetryPolicy::default().attempts
+    }
+    /// Connects and looks, without writing anything, and tells what it found; none where there is
+    /// nothing to look at.
+    fn probe(&self) -> Probing<'_> {
+        Box::pin(futures::future::ready(Vec::new()))
     }
     /// Opens the sink and puts the stack around it.
     ///

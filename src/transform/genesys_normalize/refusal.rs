@@ -58,7 +58,7 @@ pub(super) fn time_of(value: Value<'_>) -> Result<Option<i64>, Refusal> {
         return Ok(None);
     }
     let micros = match value.kind() {
-        Kind::Text => value.as_str().and_then(|text| parse_lenient(text.trim())),
+        Kind::Text => value.as_str().and_then(|text| parse_lenient(&text)),
         Kind::Number => value.as_number().and_then(parse_epoch),
         _ => None,
     };
