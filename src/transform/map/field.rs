@@ -14,7 +14,7 @@ use super::item::{Cast, Factor, Item, Why};
 use super::json::Json;
 use super::locate::{Locator, Scope};
 use super::template::Template;
-use crate::event::Path;
+use crate::event::{Meta, Path};
 use crate::setting::Pattern;
 
 pub(super) use check::nullable_choice;
@@ -23,8 +23,7 @@ pub(super) use check::nullable_choice;
 #[derive(Clone, Debug)]
 pub(super) struct Field {
     source: Source,
-    /// The expression and the number of the group that is taken.
-    pattern: Option<(Pattern, usize)>,
+    pattern: Option<(Pattern, Take)>,
     present: Option<Json>,
     lookup: Option<Lookup>,
     factor: Option<Factor>,
@@ -40,6 +39,42 @@ enum Source {
     Constant(Json),
     /// Seconds from the earliest time of the one to the latest of the other.
     Between(Locator, Locator),
+    /// What is known of the event besides its body.
+    Meta(Meta),
+}
+
+/// What becomes of the text that an expression found.
+#[derive(Clone, Debug)]
+enum Take {
+    /// The group of this number; 0 is all that was found.
+    Group(usize),
+    /// Groups with text between them. One that took no part in the match is empty.
+    Text(Vec<Found>),
+}
+
+#[derive(Clone, Debug)]
+enum Found {
+    Text(String),
+    Group(usize),
+}
+
+impl Take {
+    fn of(&self, pattern: &Pattern, text: &str) -> Option<String> {
+        let found = pattern.captures(text)?;
+        let group = |number: usize| found.get(number).map(|part| part.as_str());
+        match self {
+            Self::Group(number) => group(*number).map(str::to_owned),
+            Self::Text(pieces) => Some(
+                pieces
+                    .iter()
+                    .map(|piece| match piece {
+                        Found::Text(text) => text,
+                        Found::Group(number) => group(*number).unwrap_or_default(),
+                    })
+                    .collect(),
+            ),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -95,16 +130,20 @@ impl Field {
                 .map(|text| Item::Text(Cow::Owned(text))),
             Source::Constant(Json(text)) => Some(Item::Constant(text)),
             Source::Between(from, to) => between(from, to, scope)?,
+            Source::Meta(meta) => scope
+                .event
+                .meta(*meta)
+                .map(|text| Item::Text(Cow::Borrowed(text))),
         })
     }
 
     fn converted<'a>(&'a self, mut item: Item<'a>) -> Result<Option<Item<'a>>, Trouble> {
-        if let Some((pattern, group)) = &self.pattern {
+        if let Some((pattern, take)) = &self.pattern {
             let text = item.into_text()?;
-            let Some(found) = pattern.captures(&text).and_then(|all| all.get(*group)) else {
+            let Some(found) = take.of(pattern, &text) else {
                 return Ok(None);
             };
-            item = Item::Text(Cow::Owned(found.as_str().to_owned()));
+            item = Item::Text(Cow::Owned(found));
         }
         if let Some(Json(text)) = &self.present {
             return Ok(Some(Item::Constant(text)));
@@ -130,7 +169,7 @@ impl Field {
         match &mut self.source {
             Source::First(locators) => locators.iter_mut().for_each(|it| it.paths(visit)),
             Source::Template(template) => template.paths(visit),
-            Source::Constant(_) => {}
+            Source::Constant(_) | Source::Meta(_) => {}
             Source::Between(from, to) => {
                 from.paths(visit);
                 to.paths(visit);

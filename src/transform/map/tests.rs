@@ -71,6 +71,80 @@ fn records(applied: &Applied) -> Vec<serde_json::Value> {
         .collect()
 }
 
+/// The same for an event that was read from the object.
+fn field_of(object: &str, rule: &str) -> String {
+    let mut config = check(&format!("fields: {{ x: {rule} }}")).unwrap();
+    config.paths(&mut |_| {});
+    let from = crate::event::Provenance {
+        source: "exports".into(),
+        object: object.into(),
+        ..Default::default()
+    };
+    let event = Event::parse("{}".into(), &Arc::default(), &Arc::new(from)).unwrap();
+    let map = config.open();
+    let applied = map.apply([event].into_iter().collect());
+    texts(&applied.now_or_never().unwrap().unwrap()).remove(0)
+}
+
+#[test]
+fn what_is_known_of_an_event_can_be_a_field() {
+    let key = "org/year=2026/month=3/day=4/hour=5/conversation_id=c-1/r-1_metadata.json";
+    for (rule, made) in [
+        ("{ meta: source }", r#"{"x":"exports"}"#),
+        (
+            "{ meta: object, pattern: 'conversation_id=([^/]+)' }",
+            r#"{"x":"c-1"}"#,
+        ),
+        (
+            r"{ meta: object, pattern: '([^/]+)_metadata\.json$' }",
+            r#"{"x":"r-1"}"#,
+        ),
+        (
+            r"{ meta: object, pattern: 'year=(\d+)/month=(\d+)/day=(\d+)/hour=(\d+)',
+             take: '{1}-{2}-{3}T{4}:00:00Z', as: timestamp }",
+            r#"{"x":"2026-03-04T05:00:00.000Z"}"#,
+        ),
+        (
+            "{ meta: object, pattern: '(r-1)|(r-2)', take: '{2}{1}!' }",
+            r#"{"x":"r-1!"}"#,
+        ),
+        (
+            "{ meta: object, pattern: nothing, default: none }",
+            r#"{"x":"none"}"#,
+        ),
+    ] {
+        assert_eq!(field_of(key, rule), made, "{rule}");
+    }
+    // Where there is no object there is no field.
+    assert_eq!(field_of("", "{ meta: object }"), "{}");
+}
+
+#[test]
+fn take_joins_groups_that_there_are() {
+    assert_eq!(
+        field(
+            r"{ from: .t, pattern: '(\d+)-(\d+)', take: '{2}/{1}' }",
+            r#"{"t":"7-8"}"#
+        ),
+        r#"{"x":"8/7"}"#
+    );
+    for (rule, code) in [
+        ("{ from: .t, pattern: '(a)', take: '{2}' }", "out-of-range"),
+        ("{ from: .t, pattern: '(a)', take: '{1' }", "bad-template"),
+        ("{ from: .t, pattern: '(a)', take: '1' }", "bad-template"),
+        ("{ from: .t, pattern: '(a)', take: '{x}' }", "bad-template"),
+        ("{ from: .t, take: '{1}' }", "conflicting-fields"),
+        ("{ from: .t, meta: object }", "conflicting-fields"),
+        ("{ meta: objects }", "unknown-value"),
+    ] {
+        let told = check(&format!("fields: {{ x: {rule} }}")).unwrap_err();
+        assert!(
+            told.len() == 1 && told[0].starts_with(code),
+            "{rule}: {told:?}"
+        );
+    }
+}
+
 /// A captured document, where the folder of those is there.
 fn captured(name: &str) -> Option<String> {
     let here = FilePath::new(env!("CARGO_MANIFEST_DIR"));
