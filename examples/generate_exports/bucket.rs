@@ -132,7 +132,7 @@ fn refused(of: &Conversation, made: &mut Made) -> String {
     made.letter("exports", "not_json");
     made.letter("exports", "not_an_object");
     made.letter("ordered", "missing_key");
-    made.letter("valid", "schema");
+    made.letter("unique", "missing_key");
     made.letter("valid", "schema");
     let at = time(of.start(), true);
     [

@@ -113,7 +113,8 @@ pub fn document(of: &Conversation, over: bool) -> (String, Vec<Fact>) {
         ));
         facts.push(Fact {
             event_id: format!("{}:{session}", of.id),
-            at: if over { last } else { begun },
+            // What is told later tells of later times, and so it stays.
+            at: last,
             state: if over { "completed" } else { "active" }.to_owned(),
             // To the nearest second.
             seconds: Some((last - begun + 500) / 1000),

@@ -10,6 +10,8 @@
 //!     event_id: { template: "{^^.conversationId}:{.sessionId}" }
 //!     agent:    ^.userId
 //!     seconds:  { between: [.segments[].segmentStart, .segments[].segmentEnd], as: integer }
+//!     # The latest of all times, and `earliest` likewise.
+//!     known: { latest: [.segments[].segmentStart, .segments[].segmentEnd] }
 //!     .metadata.provider: .provider
 //!     # What is known of an event besides its body: the object that it was read from.
 //!     day: { meta: object, pattern: 'year=(\d+)/month=(\d+)', take: "{1}-{2}" }

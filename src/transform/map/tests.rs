@@ -120,6 +120,33 @@ fn what_is_known_of_an_event_can_be_a_field() {
 }
 
 #[test]
+fn the_earliest_and_the_latest_of_several_paths() {
+    let body = r#"{"a":[{"t":"2026-03-2T9:00:00Z"},{"t":null},{"t":1772442000000}],"b":"2026-03-02T10:00:00Z"}"#;
+    for (rule, made) in [
+        (
+            "{ earliest: ['.a[].t', .b] }",
+            r#"{"x":"2026-03-02T09:00:00.000Z"}"#,
+        ),
+        (
+            "{ latest: ['.a[].t', .b] }",
+            r#"{"x":"2026-03-02T10:00:00.000Z"}"#,
+        ),
+        (
+            "{ latest: '.a[].t' }",
+            r#"{"x":"2026-03-02T09:00:00.000Z"}"#,
+        ),
+        ("{ latest: [.c, .d] }", "{}"),
+        ("{ latest: .c, default: never }", r#"{"x":"never"}"#),
+    ] {
+        assert_eq!(field(rule, body), made, "{rule}");
+    }
+    assert_eq!(
+        field("{ latest: .t }", r#"{"t":"soon"}"#),
+        "map: `x`: not a time"
+    );
+}
+
+#[test]
 fn take_joins_groups_that_there_are() {
     assert_eq!(
         field(

@@ -4,13 +4,15 @@ use super::super::item::{Cast, Factor};
 use super::super::json::Json;
 use super::super::locate::Locator;
 use super::super::template::Template;
-use super::{Field, Found, Lookup, Otherwise, Source, Take};
+use super::{Better, Field, Found, Lookup, Otherwise, Source, Take};
 use crate::diagnostic::Report;
 use crate::event::Meta;
 use crate::setting::{Fields, Key, Node, Pattern, Value, choice, wrong_type};
 
 /// Exactly one of these says where the value comes from.
-const SOURCES: [&str; 5] = ["from", "value", "template", "between", "meta"];
+const SOURCES: [&str; 7] = [
+    "from", "value", "template", "between", "earliest", "latest", "meta",
+];
 
 /// What can be done to a value; a constant is written as it is meant.
 const CHANGES: [&str; 9] = [
@@ -112,6 +114,8 @@ fn source(fields: &mut Fields<'_>, depth: usize) -> Option<Source> {
                 "from" => first(node, depth, report),
                 "template" => Template::read(node, depth, report).map(Source::Template),
                 "between" => between(node, depth, report),
+                "earliest" => extreme(node, depth, report, i64::min),
+                "latest" => extreme(node, depth, report, i64::max),
                 "meta" => choice(node, report, &Meta::ALL).map(Source::Meta),
                 _ => fields.optional("value").map(Source::Constant),
             }
@@ -122,6 +126,10 @@ fn source(fields: &mut Fields<'_>, depth: usize) -> Option<Source> {
 
 fn first(node: &Node, depth: usize, report: &mut Report) -> Option<Source> {
     locators(node, depth, report).map(Source::First)
+}
+
+fn extreme(node: &Node, depth: usize, report: &mut Report, better: Better) -> Option<Source> {
+    locators(node, depth, report).map(|locators| Source::Extreme(locators, better))
 }
 
 fn between(node: &Node, depth: usize, report: &mut Report) -> Option<Source> {
