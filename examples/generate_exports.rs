@@ -25,6 +25,8 @@ use std::path::Path;
 
 pub use bucket::make;
 #[allow(unused_imports)] // Of use to the test that includes this file.
+pub use pack::time;
+#[allow(unused_imports)] // Of use to the test that includes this file.
 pub use truth::{Fact, Made, Object, Recording};
 
 /// Where the objects are shipped, seen from the root of the project.

@@ -13,6 +13,12 @@ const SCHEMA: &str = "cc_analytics";
 const CONNECTIONS: usize = 2;
 const CONNECTIONS_MOST: usize = 16;
 
+/// What says where a warehouse is, in one dialect or another. A pipeline that leaves the dialect to a
+/// variable has the fields of several, and those of the others are left alone.
+const ELSEWHERE: [&str; 9] = [
+    "path", "url", "host", "port", "database", "user", "password", "tls", "ca_file",
+];
+
 /// The fields of the sink `warehouse`.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -70,6 +76,9 @@ impl Config {
                 None
             }
         };
+        for name in ELSEWHERE {
+            fields.spare(name);
+        }
         let connections = read_connections(fields, dialect);
         let schema = fields.or("schema", SCHEMA.to_owned());
         if !is_name(&schema) {
@@ -218,6 +227,25 @@ mod tests {
         assert_eq!(config.source_system, "GENESYS_CLOUD");
         assert!(config.auto_create && !config.staging);
         assert_eq!(config.paths[2].to_string(), ".timestamp");
+    }
+
+    #[test]
+    fn what_a_variable_says_of_another_dialect_is_left_alone() {
+        let spare = |name: &str, from_variable| {
+            let mut report = Report::new("f");
+            let mut tree = map(vec![("path", text("w.db")), (name, text("x"))]);
+            if let Value::Map(nodes) = &mut tree {
+                nodes[1].1.from_variable = from_variable;
+            }
+            let node = Node::new(tree, Span::default());
+            let mut fields = Fields::new(&node, "sink `w` (warehouse)", &mut report).unwrap();
+            assert!(Config::check(&mut fields).is_some());
+            fields.finish();
+            report.iter().count()
+        };
+        assert_eq!(spare("host", true), 0);
+        assert_eq!(spare("host", false), 1, "nobody reads it, and it was meant");
+        assert_eq!(spare("hots", true), 1);
     }
 
     #[test]
