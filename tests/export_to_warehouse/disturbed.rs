@@ -43,6 +43,9 @@ fn killed_at_any_moment_it_leaves_the_same_tables() {
         assert_is_whole(&place, &made);
         assert_eq!(place.letters(), undisturbed.letters());
     }
-    assert!(killed >= KILLS, "only {killed} runs were killed in {length:?}");
+    assert!(
+        killed >= KILLS,
+        "only {killed} runs were killed in {length:?}"
+    );
     assert!(length > Duration::from_millis(1));
 }

@@ -66,7 +66,13 @@ impl Place {
         command.arg("--summary").arg(self.summary_file());
         command.arg(&self.pipeline).current_dir(ROOT);
         // Not what whoever runs the tests has set for themselves.
-        for name in ["EXPORT_URL", "WAREHOUSE_DIALECT", "READ", "API", "S3_ENDPOINT"] {
+        for name in [
+            "EXPORT_URL",
+            "WAREHOUSE_DIALECT",
+            "READ",
+            "API",
+            "S3_ENDPOINT",
+        ] {
             command.env_remove(name);
         }
         command.envs(&self.variables);

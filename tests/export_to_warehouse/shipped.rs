@@ -34,7 +34,10 @@ fn the_pipeline_is_valid_as_it_stands() {
     let output = command.current_dir(ROOT).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert!(said.contains("ok, 1 source, 8 transforms, 1 sink"), "{said}");
+    assert!(
+        said.contains("ok, 1 source, 8 transforms, 1 sink"),
+        "{said}"
+    );
     assert!(!said.contains("warning"), "{said}");
 }
 
