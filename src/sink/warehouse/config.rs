@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::dialect::Dialect;
 use super::model::{INPUTS, SOURCE_SYSTEM, WIDTH};
+use crate::client::postgres;
 use crate::event::Path;
 use crate::setting::{Fields, Setting, is_name};
 
@@ -43,12 +44,15 @@ pub enum Target {
         /// `path`: the database file. Its folder is made if it is missing.
         path: PathBuf,
     },
+    /// `dialect: postgresql`.
+    Postgres(postgres::Settings),
 }
 
 impl Target {
     fn check(dialect: Dialect, fields: &mut Fields<'_>) -> Option<Self> {
         match dialect {
             Dialect::Sqlite => read_path(fields).map(|path| Self::Sqlite { path }),
+            Dialect::Postgres => postgres::Settings::check(fields, 5432).map(Self::Postgres),
         }
     }
 
@@ -56,6 +60,7 @@ impl Target {
     pub fn dialect(&self) -> Dialect {
         match self {
             Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
         }
     }
 }
