@@ -10,8 +10,8 @@ mod session;
 mod staging;
 
 use futures::future::join_all;
-use tokio_postgres::{Error, Statement};
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Error, Statement};
 
 use super::config::{Config, Target};
 use super::dialect::{Dialect, Words};
@@ -66,9 +66,16 @@ impl Store for Postgres {
     async fn load(&mut self, load: &Load<'_>) -> Result<Written, Trouble> {
         let this = &*self;
         let connection = &this.session.connection;
-        let parts = load.parts.iter().map(|part| (part.merge, this.arrays(part)));
+        let parts = load
+            .parts
+            .iter()
+            .map(|part| (part.merge, this.arrays(part)));
         let parts: Vec<_> = parts.collect();
-        let merges = join_all(parts.iter().map(|(merge, arrays)| this.merge(merge, arrays)));
+        let merges = join_all(
+            parts
+                .iter()
+                .map(|(merge, arrays)| this.merge(merge, arrays)),
+        );
         let begin = connection.batch_execute(self.session.begin());
         let commit = connection.batch_execute("COMMIT");
         // Polled in this order, so sent in this order.
@@ -168,7 +175,7 @@ fn settings(config: &Config) -> Result<&Settings, Failure> {
     }
 }
 
-/// Prepares a merge, which also proves that it can run on the tables as they are.
+/// Prepares a merge, and proves that it can run on the tables as they are.
 async fn prepare(
     session: &Session,
     words: &dyn Words,
@@ -176,15 +183,15 @@ async fn prepare(
     merge: &'static Merge,
 ) -> Result<Prepared, Failure> {
     let kinds = kinds(merge.table);
-    let arrays: Vec<String> = kinds
-        .iter()
-        .enumerate()
-        .map(|(place, kind)| format!("${}::{}[]", place + 1, element(*kind).name()))
-        .collect();
-    let rows = format!("SELECT * FROM unnest({})", arrays.join(", "));
-    let text = words.merge(schema, merge, &rows);
-    let prepared = session.connection.prepare(&text).await;
-    let statement = prepared.map_err(|error| match error.code().map(|code| code.code()) {
+    let text = |array: &dyn Fn(usize) -> String| {
+        let arrays = kinds.iter().enumerate();
+        let arrays: Vec<String> = arrays
+            .map(|(place, kind)| format!("{}::{}[]", array(place + 1), element(*kind).name()))
+            .collect();
+        let rows = format!("SELECT * FROM unnest({})", arrays.join(", "));
+        words.merge(schema, merge, &rows)
+    };
+    let told = |error: Error| match error.code().map(|code| code.code()) {
         // ON CONFLICT found no unique index.
         Some("42P10") => {
             let table = words.table(schema, merge.table);
@@ -196,7 +203,12 @@ async fn prepare(
             Failure::fatal("warehouse_schema", message)
         }
         _ => session.failure(&error),
-    })?;
+    };
+    // Keys and rights show only when the statement is planned, which preparing it does not do.
+    let explain = format!("EXPLAIN {}", text(&|_| "'{}'".to_owned()));
+    session.connection.batch_execute(&explain).await.map_err(told)?;
+    let statement = session.connection.prepare(&text(&|place| format!("${place}")));
+    let statement = statement.await.map_err(told)?;
     debug_assert!(statement.params().iter().all(<Array<'_> as ToSql>::accepts));
     Ok(Prepared {
         table: merge.table,
