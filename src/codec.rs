@@ -50,7 +50,8 @@ pub enum Compression {
     Zstd,
 }
 
-/// How records lie in the decompressed stream.
+/// How records lie in the decompressed stream. A byte order mark before a record is passed over,
+/// at the beginning and wherever files were put one behind the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Framing {

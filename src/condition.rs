@@ -3,7 +3,10 @@
 //! ```yaml
 //! where: { path: .type, equals: completed }
 //! where: { all: [ { path: .duration_seconds, greater: 30 }, { not: { label: late } } ] }
+//! where: { meta: object, ends_with: _metadata.json }
 //! ```
+//!
+//! `meta` is what is known of an event besides its body ([`Meta`]): text, compared as such.
 //!
 //! A condition never fails: what is not there, or is of another type than it is compared with,
 //! makes every comparison false (and `not` of it true). A path with `[]` holds when any of the
@@ -15,7 +18,7 @@ mod operand;
 mod tests;
 
 use crate::diagnostic::Report;
-use crate::event::{Event, Labels, Path};
+use crate::event::{Event, Labels, Meta, Path};
 use crate::setting::{Node, Setting};
 
 use operand::Test;
@@ -34,6 +37,7 @@ enum Rule {
     Not(Box<Rule>),
     Label(Labels),
     Field(Path, Test),
+    Meta(Meta, Test),
 }
 
 impl Condition {
@@ -68,6 +72,8 @@ impl Rule {
             Self::Any(rules) => rules.iter().any(|rule| rule.holds(event)),
             Self::Not(rule) => !rule.holds(event),
             Self::Label(label) => event.labels.contains(*label),
+            Self::Meta(meta, Test::Exists(there)) => event.meta(*meta).is_some() == *there,
+            Self::Meta(meta, test) => event.meta(*meta).is_some_and(|text| test.holds_text(text)),
             Self::Field(path, Test::Exists(there)) => event.get(path).is_some() == *there,
             // Most paths lead to one place, which the parser has looked up already.
             Self::Field(path, test) if !path.is_multiple() => {
@@ -87,7 +93,7 @@ impl Rule {
                 rules.iter_mut().for_each(|rule| rule.paths(visit));
             }
             Self::Not(rule) => rule.paths(visit),
-            Self::Label(_) => {}
+            Self::Label(_) | Self::Meta(..) => {}
             Self::Field(path, _) => visit(path),
         }
     }

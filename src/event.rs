@@ -85,6 +85,21 @@ pub struct Position {
     pub offset: u64,
 }
 
+/// What is known of an event besides its body, by the names that pipeline files have for it
+/// (`meta: object`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meta {
+    /// The file or object that it was read from, as its source names it. Empty where there is none.
+    Object,
+    /// The name of the source that read it.
+    Source,
+}
+
+impl Meta {
+    /// All of them with their names.
+    pub const ALL: [(&'static str, Meta); 2] = [("object", Meta::Object), ("source", Meta::Source)];
+}
+
 /// What a stage found out about an event's place in its conversation. A set of flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Labels(u8);
@@ -251,6 +266,15 @@ impl Event {
     /// Where it comes from.
     pub fn provenance(&self) -> &Arc<Provenance> {
         &self.chunk.provenance
+    }
+
+    /// One thing about it that is not in its body; `None` where there is nothing to say.
+    pub fn meta(&self, meta: Meta) -> Option<&str> {
+        let said: &str = match meta {
+            Meta::Object => &self.chunk.provenance.object,
+            Meta::Source => &self.chunk.provenance.source,
+        };
+        (!said.is_empty()).then_some(said)
     }
 
     /// Size of the body as it came, in bytes.

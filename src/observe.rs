@@ -45,6 +45,7 @@ mod promise;
 mod reading;
 mod table;
 mod tally;
+mod trigger;
 mod view;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,6 +65,7 @@ pub use progress::{Progress, ProgressSnapshot};
 pub use progress_bar::{Show, draw as draw_progress};
 pub use promise::{Guarantee, Promise, render as render_promises};
 
+pub use trigger::{Trigger, Triggers};
 pub use view::{Query, View, ViewAnswer, Views};
 
 use alert::Alerts;
@@ -135,6 +137,7 @@ struct Inner {
     state: Mutex<(RunState, Option<Duration>)>,
     promises: Mutex<Vec<Promise>>,
     views: Views,
+    triggers: Triggers,
 }
 
 impl Observer {
@@ -151,6 +154,7 @@ impl Observer {
             state: Mutex::new((RunState::Starting, None)),
             promises: Mutex::default(),
             views: Views::default(),
+            triggers: Triggers::default(),
         }))
     }
 
@@ -185,6 +189,12 @@ impl Observer {
     #[must_use]
     pub fn views(&self) -> Views {
         self.0.views.clone()
+    }
+
+    /// What makes sources look for more at once.
+    #[must_use]
+    pub fn triggers(&self) -> Triggers {
+        self.0.triggers.clone()
     }
 
     /// What is promised for each source and sink; none until it is said.

@@ -5,6 +5,8 @@ use super::lines::Lines;
 use super::values::Values;
 use super::{Framing, Place, Position, Reason, Record, Refused};
 
+/// The byte order mark of UTF-8. Before a record it is a separator: nothing else can begin with it.
+pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Bytes of a refused stretch that are kept to show.
 pub(super) const SAMPLE_BYTES: usize = 256;
 

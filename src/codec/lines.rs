@@ -1,7 +1,7 @@
 //! One record a line.
 
 use super::Reason;
-use super::framer::{Cut, Output, Tail, Window};
+use super::framer::{BOM, Cut, Output, Tail, Window};
 use memchr::{memchr, memchr_iter};
 
 #[derive(Default)]
@@ -44,8 +44,9 @@ impl Lines {
         let length = bytes.len() - start;
         match window.tail {
             Tail::More => {
-                // One more byte than a record may have can still be the `\r` before a line break.
-                if length > window.record_bytes + 1 && output.is_empty() {
+                // So many more bytes than a record may have can still be a byte order mark before it
+                // and the `\r` of its line break.
+                if length > window.record_bytes + BOM.len() + 1 && output.is_empty() {
                     let cut = output.cut(bytes, start, bytes.len());
                     self.skipping = Some((cut, bytes.ends_with(b"\r")));
                     return bytes.len();
@@ -97,14 +98,22 @@ impl Lines {
 /// One whole line without its `\n`.
 #[inline]
 fn line(window: Window<'_>, output: &mut Output, start: usize, mut end: usize) {
-    let bytes = &window.bytes[start..end];
+    let mut bytes = &window.bytes[start..end];
     if bytes.last() == Some(&b'\r') {
         end -= 1;
     }
-    if end - start > window.record_bytes {
+    let mut begin = start;
+    // Files that were put one behind the other have their marks in the middle.
+    if bytes.first() == Some(&BOM[0])
+        && let Some(rest) = bytes.strip_prefix(BOM)
+    {
+        begin += BOM.len();
+        bytes = rest;
+    }
+    if end - begin > window.record_bytes {
         output.refuse(Reason::RecordTooLarge, window.bytes, start, end);
     } else if !is_blank(bytes) {
-        output.record(start, end);
+        output.record(begin, end);
     }
 }
 

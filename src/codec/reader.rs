@@ -1,7 +1,7 @@
 //! The reader: one buffer, filled from the input and handed over block by block.
 
 use super::decompress::Decompress;
-use super::framer::{Framer, Output, Tail, Window};
+use super::framer::{BOM, Framer, Output, Tail, Window};
 use super::{Block, Compression, Framing, Limits, Position, ReadError, Reason, Refused};
 use std::io::Read;
 
@@ -11,7 +11,6 @@ const SPARE_BYTES: usize = 256 << 10;
 const STEP_BYTES: usize = 64 << 10;
 /// Room for one record in the window of a file's block.
 const LIKELY_BYTES: usize = 1 << 10;
-const BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Frames a byte stream into blocks of records.
 ///

@@ -387,6 +387,63 @@ fn several_members_or_frames_are_one_stream() {
     assert_eq!(outcome.failure, None);
 }
 
+/// Files with a byte order mark each, put one behind the other: as one stream, and as members.
+#[test]
+fn a_mark_is_passed_over_wherever_a_file_began() {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    for (framing, first, second) in [
+        (Framing::Lines, &b"{\"a\":1}\r\n"[..], &b"{\"b\":2}\r\n"[..]),
+        (Framing::Auto, b"{\"a\":1}\r\n", b"{\"b\":2}"),
+        (Framing::Auto, b"{\"a\":1}", b"{\"b\":2}"),
+        (Framing::Concatenated, b"{\"a\":1} ", b" {\"b\":2}"),
+        (Framing::Array, b"[{\"a\":1},", b"{\"b\":2}]"),
+    ] {
+        let parts = [[MARK, first].concat(), [MARK, second].concat()];
+        let frame = |part: &Vec<u8>| zstd::encode_all(&part[..], 1).unwrap();
+        for input in [
+            parts.concat(),
+            [gzip(&parts[0]), gzip(&parts[1])].concat(),
+            [frame(&parts[0]), frame(&parts[1])].concat(),
+        ] {
+            let outcome = read(&input, framing);
+            assert_eq!(outcome.texts(), ["{\"a\":1}", "{\"b\":2}"], "{framing:?}");
+            assert!(outcome.refused.is_empty(), "{outcome:?}");
+            // Resumed behind the first record, the mark of the second is met again.
+            let one = Limits {
+                block_records: 1,
+                ..small()
+            };
+            let mut reader = Reader::open(&input[..], Compression::Auto, framing, one);
+            let end = reader.next_block().unwrap().unwrap().end;
+            let mut again = Reader::resume(&input[..], Compression::Auto, framing, one, end, false);
+            assert_eq!(drain(&mut again).texts(), ["{\"b\":2}"], "{framing:?}");
+        }
+    }
+    // Inside of a record it is text, and half of one is garbage.
+    let inside = "{\"a\":\"\u{feff}\"}\n";
+    assert_eq!(
+        read(inside.as_bytes(), Framing::Lines).texts(),
+        [inside.trim_end()]
+    );
+    let half = read(b"{}\xef\xbb", Framing::Concatenated);
+    assert_eq!(half.reasons().len(), 1, "{half:?}");
+}
+
+#[test]
+fn what_is_broken_in_one_member_costs_nothing_of_those_before() {
+    let (first, second) = (
+        gzip(b"{\"a\":1}\n{\"b\":2}\n"),
+        gzip(b"{\"c\":3}\n{\"d\":4}\n"),
+    );
+    let appended = [&first[..], &b"no member at all"[..]].concat();
+    let cut = [&first[..], &second[..second.len() - 9]].concat();
+    for damaged in [appended, cut] {
+        let outcome = read(&damaged, Framing::Auto);
+        assert_eq!(outcome.texts()[..2], ["{\"a\":1}", "{\"b\":2}"]);
+        assert!(outcome.failure.is_some(), "{outcome:?}");
+    }
+}
+
 #[test]
 fn damage_comes_after_what_is_whole_before_it() {
     let text: String = (0..1000).map(|n| format!("{{\"n\":{n}}}\n")).collect();

@@ -1,6 +1,6 @@
 //! JSON values one behind the other, or the elements of one array.
 
-use super::framer::{Cut, Output, Tail, Window};
+use super::framer::{BOM, Cut, Output, Tail, Window};
 use super::scan::{Scan, Step, is_space};
 use super::{Place, Reason};
 use memchr::{memchr, memchr2};
@@ -90,6 +90,15 @@ impl Values {
                     };
                     at += blank;
                     output.advance(window.bytes, at);
+                    // Of files that were put one behind the other each may begin with its mark.
+                    match mark(&window.bytes[at..], window.tail) {
+                        Mark::None => {}
+                        Mark::Whole => {
+                            at += BOM.len();
+                            continue;
+                        }
+                        Mark::Part => return at,
+                    }
                     match self.begin(window.bytes, &mut at, output) {
                         Some(kind) => Token {
                             kind,
@@ -296,6 +305,29 @@ impl Values {
         }
         self.token = Some(token);
         used
+    }
+}
+
+/// Whether bytes begin with a byte order mark, as far as can be seen.
+enum Mark {
+    None,
+    Whole,
+    /// The window ends inside what may be one.
+    Part,
+}
+
+#[inline]
+fn mark(bytes: &[u8], tail: Tail) -> Mark {
+    match bytes.first() {
+        Some(first) if *first == BOM[0] => {}
+        _ => return Mark::None,
+    }
+    if bytes.starts_with(BOM) {
+        Mark::Whole
+    } else if tail == Tail::More && BOM.starts_with(bytes) {
+        Mark::Part
+    } else {
+        Mark::None
     }
 }
 

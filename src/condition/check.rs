@@ -8,13 +8,13 @@ use super::operand::{Bound, Choices, Literal, Test};
 use super::{MAX_DEPTH, Rule};
 use crate::clock::parse_timestamp;
 use crate::diagnostic::Report;
-use crate::event::{Kind, Labels, Path};
+use crate::event::{Kind, Labels, Meta, Path};
 use crate::setting::{Fields, Node, OneOrMany, Pattern, Setting, Value, choice, wrong_type};
 
 /// The fields that each make a condition of their own kind.
-const FORMS: [&str; 5] = ["path", "all", "any", "not", "label"];
+const FORMS: [&str; 6] = ["path", "all", "any", "not", "label", "meta"];
 
-/// The fields that may stand beside `path`, exactly one of them.
+/// The fields that may stand beside `path` or `meta`, exactly one of them.
 const OPERATORS: [&str; 12] = [
     "equals",
     "in",
@@ -59,13 +59,18 @@ pub(super) fn rule(node: &Node, depth: usize, report: &mut Report) -> Option<Rul
     for form in &forms {
         rules.extend(read_form(form, &operators, depth, &mut fields));
     }
-    if !forms.contains(&"path") {
+    if !compares(&forms) {
         for operator in &operators {
             test(operator, &mut fields);
         }
     }
     fields.finish();
     rules.pop().filter(|_| sound)
+}
+
+/// Whether one of the forms wants an operator beside it.
+fn compares(forms: &[&'static str]) -> bool {
+    forms.iter().any(|form| matches!(*form, "path" | "meta"))
 }
 
 /// Which of the names are there, in the order of the file.
@@ -96,7 +101,7 @@ fn is_one(
         fields.error("bad-condition", span, message).hint(JOIN);
         sound = false;
     }
-    match (forms.contains(&"path"), operators) {
+    match (compares(forms), operators) {
         (true, [first, second, ..]) => {
             let message = format!("one condition has both `{first}` and `{second}`");
             let span = fields.key_span_of(second);
@@ -109,7 +114,12 @@ fn is_one(
             fields
                 .error("bad-condition", span, "the condition compares with nothing")
                 .hint(format!(
-                    "beside `path`, one of `{}`",
+                    "beside `{}`, one of `{}`",
+                    if forms.contains(&"path") {
+                        "path"
+                    } else {
+                        "meta"
+                    },
                     OPERATORS.join("`, `")
                 ));
             sound = false;
@@ -144,6 +154,12 @@ fn read_form(
             let tests: Vec<_> = operators.iter().map(|name| test(name, fields)).collect();
             let test = tests.into_iter().next().flatten();
             Some(Rule::Field(path?, test?))
+        }
+        "meta" => {
+            let meta = fields.choice("meta", &Meta::ALL);
+            let tests: Vec<_> = operators.iter().map(|name| test(name, fields)).collect();
+            let test = tests.into_iter().next().flatten();
+            Some(Rule::Meta(meta?, test?))
         }
         "all" => list("all", depth, fields).map(Rule::All),
         "any" => list("any", depth, fields).map(Rule::Any),

@@ -64,12 +64,14 @@ impl Choices {
         Self { texts, others }
     }
 
+    fn hold_text(&self, text: &str) -> bool {
+        let found = self.texts.binary_search_by(|one| one.as_str().cmp(text));
+        found.is_ok()
+    }
+
     fn hold(&self, value: Value<'_>) -> bool {
         match value.as_str() {
-            Some(text) => self
-                .texts
-                .binary_search_by(|one| one.as_str().cmp(&text))
-                .is_ok(),
+            Some(text) => self.hold_text(&text),
             None => self.others.iter().any(|one| one.equals(value)),
         }
     }
@@ -84,12 +86,28 @@ impl Test {
             Self::Compare(bound, wanted) => bound
                 .compare(value)
                 .is_some_and(|order| wanted.contains(&order)),
-            Self::Matches(pattern) => text(&|it| pattern.is_match(&it)),
-            Self::StartsWith(start) => text(&|it| it.starts_with(start.as_str())),
-            Self::EndsWith(end) => text(&|it| it.ends_with(end.as_str())),
-            Self::Contains(part) => text(&|it| part.find(it.as_bytes()).is_some()),
-            Self::Exists(there) => *there,
             Self::Is(kind) => value.kind() == *kind,
+            Self::Exists(there) => *there,
+            Self::Matches(_) | Self::StartsWith(_) | Self::EndsWith(_) | Self::Contains(_) => {
+                text(&|it| self.holds_text(&it))
+            }
+        }
+    }
+
+    /// The same of a text that stands by itself.
+    pub(super) fn holds_text(&self, it: &str) -> bool {
+        match self {
+            Self::Equals(literal) => matches!(literal, Literal::Text(text) if text == it),
+            Self::In(choices) => choices.hold_text(it),
+            Self::Compare(bound, wanted) => bound
+                .compare_text(it)
+                .is_some_and(|order| wanted.contains(&order)),
+            Self::Matches(pattern) => pattern.is_match(it),
+            Self::StartsWith(start) => it.starts_with(start.as_str()),
+            Self::EndsWith(end) => it.ends_with(end.as_str()),
+            Self::Contains(part) => part.find(it.as_bytes()).is_some(),
+            Self::Exists(there) => *there,
+            Self::Is(kind) => *kind == Kind::Text,
         }
     }
 }
@@ -116,7 +134,15 @@ impl Bound {
                 None => value.as_f64()?.partial_cmp(&(bound as f64)),
             },
             Self::Float(bound) => value.as_f64()?.partial_cmp(&bound),
-            Self::Time(bound) => Some(parse_timestamp(&value.as_str()?)?.cmp(&bound)),
+            Self::Time(_) => self.compare_text(&value.as_str()?),
+        }
+    }
+
+    /// Text is compared with times alone.
+    fn compare_text(self, text: &str) -> Option<Ordering> {
+        match self {
+            Self::Time(bound) => Some(parse_timestamp(text)?.cmp(&bound)),
+            Self::Int(_) | Self::Float(_) => None,
         }
     }
 }

@@ -42,6 +42,46 @@ fn holds(yaml: &str, json: &str) -> bool {
     walked
 }
 
+#[test]
+fn an_events_object_is_compared_as_text() {
+    let from = crate::event::Provenance {
+        source: "exports".into(),
+        object: "org/conversation_id=c/r_metadata.json".into(),
+        ..Default::default()
+    };
+    let event = |from| Event::parse("{}".into(), &Arc::default(), &Arc::new(from)).unwrap();
+    let (known, unknown) = (event(from), event(Default::default()));
+    for (yaml, expected) in [
+        ("{ meta: object, ends_with: _metadata.json }", true),
+        ("{ meta: object, matches: '/conversation_id=[^/]+/' }", true),
+        ("{ meta: object, contains: nowhere }", false),
+        ("{ meta: object, starts_with: org/ }", true),
+        ("{ meta: source, equals: exports }", true),
+        ("{ meta: source, equals: 1 }", false),
+        ("{ meta: source, in: [other, exports] }", true),
+        ("{ meta: source, is: string }", true),
+        ("{ meta: source, is: 'null' }", false),
+        ("{ meta: source, less: 5 }", false),
+        ("{ meta: object, exists: true }", true),
+        ("{ not: { meta: source, equals: other } }", true),
+    ] {
+        assert_eq!(condition(yaml).holds(&known), expected, "{yaml}");
+    }
+    assert!(!condition("{ meta: object, matches: '' }").holds(&unknown));
+    assert!(condition("{ meta: object, exists: false }").holds(&unknown));
+    for (yaml, word) in [
+        ("{ meta: object }", "beside `meta`"),
+        ("{ meta: key, equals: a }", "object"),
+        ("{ meta: object, path: .a, equals: a }", "both"),
+    ] {
+        let (_, told) = read(yaml);
+        assert!(
+            told.len() == 1 && told[0].contains(word),
+            "{yaml}: {told:?}"
+        );
+    }
+}
+
 const EVENT: &str = r#"{"type":"completed","n":30,"f":1.0,"big":9007199254740993,"s":"1","t":true,
     "nil":null,"at":"2026-11-20T10:00:00+01:00","tags":["a","vip"],"o":{"id":"user:jo"},
     "list":[{"x":1},{"x":5}]}"#;

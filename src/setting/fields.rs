@@ -59,6 +59,14 @@ impl<'a> Fields<'a> {
         self.find(name).map(|(_, node)| node)
     }
 
+    /// A field that means nothing here counts as known where a variable fills it, so that one file
+    /// can serve several purposes. Written out it stays unknown.
+    pub fn spare(&mut self, name: &'static str) {
+        if self.find(name).is_some_and(|(_, node)| node.from_variable) {
+            self.node(name);
+        }
+    }
+
     /// The node of a field; an error (`missing-field`) if it is not there.
     pub fn required_node(&mut self, name: &'static str) -> Option<&'a Node> {
         let node = self.node(name);

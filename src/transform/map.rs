@@ -10,7 +10,11 @@
 //!     event_id: { template: "{^^.conversationId}:{.sessionId}" }
 //!     agent:    ^.userId
 //!     seconds:  { between: [.segments[].segmentStart, .segments[].segmentEnd], as: integer }
+//!     # The latest of all times, and `earliest` likewise.
+//!     known: { latest: [.segments[].segmentStart, .segments[].segmentEnd] }
 //!     .metadata.provider: .provider
+//!     # What is known of an event besides its body: the object that it was read from.
+//!     day: { meta: object, pattern: 'year=(\d+)/month=(\d+)', take: "{1}-{2}" }
 //! ```
 //!
 //! Under `each`, `.x` is of the element in hand, `^.x` of the element around it, and so on outwards;

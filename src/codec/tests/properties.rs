@@ -56,6 +56,8 @@ fn streams() -> impl Strategy<Value = Vec<u8>> {
         30 => word.prop_map(|word: &str| word.as_bytes().to_vec()),
         1 => vec(any::<u8>(), 1..4),
         1 => Just(b"\xef\xbb\xbf".to_vec()),
+        1 => Just(b"\n\xef\xbb\xbf{}".to_vec()),
+        1 => Just(b"{\"a\":1}\xef\xbb\xbf{}".to_vec()),
         1 => Just(vec![b'{'; 40]),
         1 => Just(vec![b' '; 5000]),
     ];
@@ -86,17 +88,18 @@ fn assert_accounted(input: &[u8], framing: Framing, outcome: &Outcome) {
         .map(|r| (r.number, r.line, r.offset, r.length as usize));
     let mut all: Vec<_> = records.chain(refused).collect();
     all.sort();
-    let mut reached = if input.starts_with(b"\xef\xbb\xbf") {
-        3
-    } else {
-        0
-    };
+    let mut reached = 0;
     let separators: &[u8] = match framing {
         Framing::Lines | Framing::Concatenated => b" \t\r\n",
         Framing::Auto | Framing::Array => b" \t\r\n,[]",
     };
     let between = |from: usize, to: usize| {
-        let bytes = &input[from..to];
+        // Only whole marks are separators: a part of one would be left over.
+        let text = input[from..to].to_vec();
+        let bytes = match String::from_utf8(text) {
+            Ok(text) => text.replace('\u{feff}', "").into_bytes(),
+            Err(bad) => bad.into_bytes(),
+        };
         assert!(
             bytes.iter().all(|byte| separators.contains(byte)),
             "{bytes:?}"

@@ -14,7 +14,8 @@ use super::item::{Cast, Factor, Item, Why};
 use super::json::Json;
 use super::locate::{Locator, Scope};
 use super::template::Template;
-use crate::event::Path;
+use crate::clock::format_timestamp;
+use crate::event::{Meta, Path};
 use crate::setting::Pattern;
 
 pub(super) use check::nullable_choice;
@@ -23,8 +24,7 @@ pub(super) use check::nullable_choice;
 #[derive(Clone, Debug)]
 pub(super) struct Field {
     source: Source,
-    /// The expression and the number of the group that is taken.
-    pattern: Option<(Pattern, usize)>,
+    pattern: Option<(Pattern, Take)>,
     present: Option<Json>,
     lookup: Option<Lookup>,
     factor: Option<Factor>,
@@ -40,6 +40,47 @@ enum Source {
     Constant(Json),
     /// Seconds from the earliest time of the one to the latest of the other.
     Between(Locator, Locator),
+    /// The earliest or the latest of all times that the paths lead to.
+    Extreme(Vec<Locator>, Better),
+    /// What is known of the event besides its body.
+    Meta(Meta),
+}
+
+/// Which of two times is the one that is wanted.
+type Better = fn(i64, i64) -> i64;
+
+/// What becomes of the text that an expression found.
+#[derive(Clone, Debug)]
+enum Take {
+    /// The group of this number; 0 is all that was found.
+    Group(usize),
+    /// Groups with text between them. One that took no part in the match is empty.
+    Text(Vec<Found>),
+}
+
+#[derive(Clone, Debug)]
+enum Found {
+    Text(String),
+    Group(usize),
+}
+
+impl Take {
+    fn of(&self, pattern: &Pattern, text: &str) -> Option<String> {
+        let found = pattern.captures(text)?;
+        let group = |number: usize| found.get(number).map(|part| part.as_str());
+        match self {
+            Self::Group(number) => group(*number).map(str::to_owned),
+            Self::Text(pieces) => Some(
+                pieces
+                    .iter()
+                    .map(|piece| match piece {
+                        Found::Text(text) => text,
+                        Found::Group(number) => group(*number).unwrap_or_default(),
+                    })
+                    .collect(),
+            ),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -95,16 +136,24 @@ impl Field {
                 .map(|text| Item::Text(Cow::Owned(text))),
             Source::Constant(Json(text)) => Some(Item::Constant(text)),
             Source::Between(from, to) => between(from, to, scope)?,
+            Source::Extreme(locators, better) => {
+                let found = extreme_of(locators, scope, *better)?;
+                found.map(|time| Item::Text(format_timestamp(time).into()))
+            }
+            Source::Meta(meta) => scope
+                .event
+                .meta(*meta)
+                .map(|text| Item::Text(Cow::Borrowed(text))),
         })
     }
 
     fn converted<'a>(&'a self, mut item: Item<'a>) -> Result<Option<Item<'a>>, Trouble> {
-        if let Some((pattern, group)) = &self.pattern {
+        if let Some((pattern, take)) = &self.pattern {
             let text = item.into_text()?;
-            let Some(found) = pattern.captures(&text).and_then(|all| all.get(*group)) else {
+            let Some(found) = take.of(pattern, &text) else {
                 return Ok(None);
             };
-            item = Item::Text(Cow::Owned(found.as_str().to_owned()));
+            item = Item::Text(Cow::Owned(found));
         }
         if let Some(Json(text)) = &self.present {
             return Ok(Some(Item::Constant(text)));
@@ -128,9 +177,11 @@ impl Field {
 
     pub(super) fn paths(&mut self, visit: &mut dyn FnMut(&mut Path)) {
         match &mut self.source {
-            Source::First(locators) => locators.iter_mut().for_each(|it| it.paths(visit)),
+            Source::First(locators) | Source::Extreme(locators, _) => {
+                locators.iter_mut().for_each(|it| it.paths(visit));
+            }
             Source::Template(template) => template.paths(visit),
-            Source::Constant(_) => {}
+            Source::Constant(_) | Source::Meta(_) => {}
             Source::Between(from, to) => {
                 from.paths(visit);
                 to.paths(visit);
@@ -158,8 +209,8 @@ fn between<'a>(
     scope: Scope<'a, '_>,
 ) -> Result<Option<Item<'a>>, Why> {
     let (begin, end) = (
-        extreme(from, scope, i64::min)?,
-        extreme(to, scope, i64::max)?,
+        extreme_of(std::slice::from_ref(from), scope, i64::min)?,
+        extreme_of(std::slice::from_ref(to), scope, i64::max)?,
     );
     let (Some(begin), Some(end)) = (begin, end) else {
         return Ok(None);
@@ -170,21 +221,23 @@ fn between<'a>(
     Item::number(micros as f64 / 1e6).map(Some)
 }
 
-/// The earliest or latest of the times that a path leads to, nulls left out.
-fn extreme(
-    locator: &Locator,
+/// The earliest or latest of the times that paths lead to, nulls left out.
+fn extreme_of(
+    locators: &[Locator],
     scope: Scope<'_, '_>,
-    better: fn(i64, i64) -> i64,
+    better: Better,
 ) -> Result<Option<i64>, Why> {
     let mut found: Option<i64> = None;
     let mut wrong = None;
-    locator.each(scope, &mut |value| match Item::of(value) {
-        Item::Null => {}
-        item => match item.time() {
-            Ok(time) => found = Some(found.map_or(time, |other| better(other, time))),
-            Err(why) => wrong = Some(why),
-        },
-    });
+    for locator in locators {
+        locator.each(scope, &mut |value| match Item::of(value) {
+            Item::Null => {}
+            item => match item.time() {
+                Ok(time) => found = Some(found.map_or(time, |other| better(other, time))),
+                Err(why) => wrong = Some(why),
+            },
+        });
+    }
     wrong.map_or(Ok(found), Err)
 }
 

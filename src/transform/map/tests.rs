@@ -71,6 +71,107 @@ fn records(applied: &Applied) -> Vec<serde_json::Value> {
         .collect()
 }
 
+/// The same for an event that was read from the object.
+fn field_of(object: &str, rule: &str) -> String {
+    let mut config = check(&format!("fields: {{ x: {rule} }}")).unwrap();
+    config.paths(&mut |_| {});
+    let from = crate::event::Provenance {
+        source: "exports".into(),
+        object: object.into(),
+        ..Default::default()
+    };
+    let event = Event::parse("{}".into(), &Arc::default(), &Arc::new(from)).unwrap();
+    let map = config.open();
+    let applied = map.apply([event].into_iter().collect());
+    texts(&applied.now_or_never().unwrap().unwrap()).remove(0)
+}
+
+#[test]
+fn what_is_known_of_an_event_can_be_a_field() {
+    let key = "org/year=2026/month=3/day=4/hour=5/conversation_id=c-1/r-1_metadata.json";
+    for (rule, made) in [
+        ("{ meta: source }", r#"{"x":"exports"}"#),
+        (
+            "{ meta: object, pattern: 'conversation_id=([^/]+)' }",
+            r#"{"x":"c-1"}"#,
+        ),
+        (
+            r"{ meta: object, pattern: '([^/]+)_metadata\.json$' }",
+            r#"{"x":"r-1"}"#,
+        ),
+        (
+            r"{ meta: object, pattern: 'year=(\d+)/month=(\d+)/day=(\d+)/hour=(\d+)',
+             take: '{1}-{2}-{3}T{4}:00:00Z', as: timestamp }",
+            r#"{"x":"2026-03-04T05:00:00.000Z"}"#,
+        ),
+        (
+            "{ meta: object, pattern: '(r-1)|(r-2)', take: '{2}{1}!' }",
+            r#"{"x":"r-1!"}"#,
+        ),
+        (
+            "{ meta: object, pattern: nothing, default: none }",
+            r#"{"x":"none"}"#,
+        ),
+    ] {
+        assert_eq!(field_of(key, rule), made, "{rule}");
+    }
+    // Where there is no object there is no field.
+    assert_eq!(field_of("", "{ meta: object }"), "{}");
+}
+
+#[test]
+fn the_earliest_and_the_latest_of_several_paths() {
+    let body = r#"{"a":[{"t":"2026-03-2T9:00:00Z"},{"t":null},{"t":1772442000000}],"b":"2026-03-02T10:00:00Z"}"#;
+    for (rule, made) in [
+        (
+            "{ earliest: ['.a[].t', .b] }",
+            r#"{"x":"2026-03-02T09:00:00.000Z"}"#,
+        ),
+        (
+            "{ latest: ['.a[].t', .b] }",
+            r#"{"x":"2026-03-02T10:00:00.000Z"}"#,
+        ),
+        (
+            "{ latest: '.a[].t' }",
+            r#"{"x":"2026-03-02T09:00:00.000Z"}"#,
+        ),
+        ("{ latest: [.c, .d] }", "{}"),
+        ("{ latest: .c, default: never }", r#"{"x":"never"}"#),
+    ] {
+        assert_eq!(field(rule, body), made, "{rule}");
+    }
+    assert_eq!(
+        field("{ latest: .t }", r#"{"t":"soon"}"#),
+        "map: `x`: not a time"
+    );
+}
+
+#[test]
+fn take_joins_groups_that_there_are() {
+    assert_eq!(
+        field(
+            r"{ from: .t, pattern: '(\d+)-(\d+)', take: '{2}/{1}' }",
+            r#"{"t":"7-8"}"#
+        ),
+        r#"{"x":"8/7"}"#
+    );
+    for (rule, code) in [
+        ("{ from: .t, pattern: '(a)', take: '{2}' }", "out-of-range"),
+        ("{ from: .t, pattern: '(a)', take: '{1' }", "bad-template"),
+        ("{ from: .t, pattern: '(a)', take: '1' }", "bad-template"),
+        ("{ from: .t, pattern: '(a)', take: '{x}' }", "bad-template"),
+        ("{ from: .t, take: '{1}' }", "conflicting-fields"),
+        ("{ from: .t, meta: object }", "conflicting-fields"),
+        ("{ meta: objects }", "unknown-value"),
+    ] {
+        let told = check(&format!("fields: {{ x: {rule} }}")).unwrap_err();
+        assert!(
+            told.len() == 1 && told[0].starts_with(code),
+            "{rule}: {told:?}"
+        );
+    }
+}
+
 /// A captured document, where the folder of those is there.
 fn captured(name: &str) -> Option<String> {
     let here = FilePath::new(env!("CARGO_MANIFEST_DIR"));

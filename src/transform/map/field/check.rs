@@ -4,12 +4,15 @@ use super::super::item::{Cast, Factor};
 use super::super::json::Json;
 use super::super::locate::Locator;
 use super::super::template::Template;
-use super::{Field, Lookup, Otherwise, Source};
+use super::{Better, Field, Found, Lookup, Otherwise, Source, Take};
 use crate::diagnostic::Report;
+use crate::event::Meta;
 use crate::setting::{Fields, Key, Node, Pattern, Value, choice, wrong_type};
 
 /// Exactly one of these says where the value comes from.
-const SOURCES: [&str; 4] = ["from", "value", "template", "between"];
+const SOURCES: [&str; 7] = [
+    "from", "value", "template", "between", "earliest", "latest", "meta",
+];
 
 /// What can be done to a value; a constant is written as it is meant.
 const CHANGES: [&str; 9] = [
@@ -111,6 +114,9 @@ fn source(fields: &mut Fields<'_>, depth: usize) -> Option<Source> {
                 "from" => first(node, depth, report),
                 "template" => Template::read(node, depth, report).map(Source::Template),
                 "between" => between(node, depth, report),
+                "earliest" => extreme(node, depth, report, i64::min),
+                "latest" => extreme(node, depth, report, i64::max),
+                "meta" => choice(node, report, &Meta::ALL).map(Source::Meta),
                 _ => fields.optional("value").map(Source::Constant),
             }
         })
@@ -120,6 +126,10 @@ fn source(fields: &mut Fields<'_>, depth: usize) -> Option<Source> {
 
 fn first(node: &Node, depth: usize, report: &mut Report) -> Option<Source> {
     locators(node, depth, report).map(Source::First)
+}
+
+fn extreme(node: &Node, depth: usize, report: &mut Report, better: Better) -> Option<Source> {
+    locators(node, depth, report).map(|locators| Source::Extreme(locators, better))
 }
 
 fn between(node: &Node, depth: usize, report: &mut Report) -> Option<Source> {
@@ -147,22 +157,76 @@ fn locators(node: &Node, depth: usize, report: &mut Report) -> Option<Vec<Locato
 }
 
 /// The expression, and its first group unless `take` says otherwise (the whole where it has none).
-fn pattern(fields: &mut Fields<'_>) -> Option<(Pattern, usize)> {
+fn pattern(fields: &mut Fields<'_>) -> Option<(Pattern, Take)> {
     let pattern: Option<Pattern> = fields.optional("pattern");
-    let take: Option<usize> = fields.optional("take");
+    let take = fields.node("take");
+    let take = match take.map(|node| (node, node.as_text())) {
+        Some((node, Some(text))) => Some(pieces(node, text, fields.report())),
+        Some(_) => Some(fields.optional("take").map(Take::Group)),
+        None => None,
+    };
     if !fields.has("pattern") {
         needs(fields, "take", "pattern");
         return None;
     }
     let pattern = pattern?;
     let groups = pattern.captures_len() - 1;
-    let group = take.unwrap_or(groups.min(1));
-    if group > groups {
+    let take = match take {
+        Some(take) => take?,
+        None => Take::Group(groups.min(1)),
+    };
+    let named = match &take {
+        Take::Group(group) => *group,
+        Take::Text(pieces) => pieces
+            .iter()
+            .map(|piece| match piece {
+                Found::Group(group) => *group,
+                Found::Text(_) => 0,
+            })
+            .max()
+            .unwrap_or(0),
+    };
+    if named > groups {
         let span = fields.span_of("take");
-        let message = format!("the expression has {groups} groups, so there is no group {group}");
+        let message = format!("the expression has {groups} groups, so there is no group {named}");
         fields.error("out-of-range", span, message);
     }
-    Some((pattern, group))
+    Some((pattern, take))
+}
+
+/// `take: "{1}-{2}"`: groups by their numbers, and text between them.
+fn pieces(node: &Node, text: &str, report: &mut Report) -> Option<Take> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        let group = rest[at..].strip_prefix('{');
+        let group = group.and_then(|inside| inside.split_once('}'));
+        let Some((number, behind)) = group else {
+            return no_group(node, report);
+        };
+        let Ok(number) = number.parse() else {
+            return no_group(node, report);
+        };
+        pieces.push(Found::Text(rest[..at].to_owned()));
+        pieces.push(Found::Group(number));
+        rest = behind;
+    }
+    if pieces.is_empty() {
+        return no_group(node, report);
+    }
+    pieces.push(Found::Text(rest.to_owned()));
+    Some(Take::Text(pieces))
+}
+
+fn no_group(node: &Node, report: &mut Report) -> Option<Take> {
+    report
+        .error(
+            "bad-template",
+            node.span,
+            "`take` names no group of the expression",
+        )
+        .hint("write `take: 2` for one group, or join several: `take: \"{1}-{2}\"`");
+    None
 }
 
 fn lookup(fields: &mut Fields<'_>) -> Option<Lookup> {

@@ -1,0 +1,94 @@
+//! Undisturbed runs over the shipped bucket.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::process::Command;
+
+use crate::input::make;
+use crate::place::{Place, ROOT, assert_is_whole, shipped};
+
+#[test]
+fn the_shipped_objects_are_those_that_the_generator_makes() {
+    let hint = "run `cargo run --example generate_exports`";
+    for object in make().objects {
+        let bytes = fs::read(shipped().join(&object.key)).unwrap();
+        // What a library compresses to may change with its version; what is in it may not.
+        let mut text = Vec::new();
+        match object.key.rsplit('.').next() {
+            Some("gz") => {
+                // The end of one of them is missing.
+                let _ = flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut text);
+            }
+            Some("zst") => text = zstd::decode_all(&bytes[..]).unwrap(),
+            _ => text = bytes,
+        }
+        assert!(text == object.text, "{} differs: {hint}", object.key);
+    }
+}
+
+#[test]
+fn the_pipeline_is_valid_as_it_stands() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
+    command.args(["validate", "pipelines/export-to-warehouse.yaml"]);
+    let output = command.current_dir(ROOT).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("ok, 1 source, 8 transforms, 1 sink"),
+        "{said}"
+    );
+    assert!(!said.contains("warning"), "{said}");
+}
+
+#[test]
+fn a_run_makes_what_was_meant_and_another_one_changes_nothing() {
+    let made = make();
+    let place = Place::new();
+    place.run();
+    assert_is_whole(&place, &made);
+    let tables = place.tables();
+    let letters = place.letters();
+    let mut counted: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for (node, reason, ..) in &letters {
+        *counted.entry((node, reason)).or_default() += 1;
+    }
+    assert_eq!(counted, made.letters);
+    let first = place.received();
+
+    place.run();
+    assert_eq!(place.received(), 0, "what was read is passed over");
+    assert_eq!(place.tables(), tables);
+    assert_eq!(place.letters(), letters);
+
+    // Without any memory everything is read again, and still no row says anything else.
+    fs::remove_dir_all(place.path("STATE")).unwrap();
+    place.run();
+    assert_eq!(place.received(), first);
+    assert_eq!(place.tables(), tables);
+    assert_eq!(place.letters(), letters);
+}
+
+/// Objects that come after all others were read, one with a name that sorts before theirs.
+#[test]
+fn what_comes_late_is_found() {
+    let made = make();
+    let bucket = tempfile::tempdir().unwrap();
+    let put = |object: &crate::input::Object| {
+        let path = bucket.path().join(&object.key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, &object.bytes).unwrap();
+    };
+    let is_late = |key: &str| key.contains("/08/genesys") || key.contains("details-1");
+    let (late, early): (Vec<_>, Vec<_>) =
+        made.objects.iter().partition(|object| is_late(&object.key));
+    assert_eq!(late.len(), 2);
+    early.into_iter().for_each(put);
+    let mut place = Place::new();
+    place.set("EXPORT_URL", bucket.path().display().to_string());
+    place.run();
+    assert!(place.tables().0.len() < made.facts.len());
+    late.into_iter().for_each(put);
+    place.run();
+    assert_is_whole(&place, &made);
+}
