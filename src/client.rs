@@ -7,3 +7,4 @@
 pub mod genesys;
 pub mod http;
 pub mod influx;
+pub mod tds;

@@ -1,9 +1,12 @@
 //! What a pipeline file says about a warehouse.
 
+mod synapse;
+
 use std::path::PathBuf;
 
 use super::dialect::Dialect;
 use super::model::{INPUTS, SOURCE_SYSTEM, WIDTH};
+use crate::client::tds::Address;
 use crate::event::Path;
 use crate::setting::{Fields, Setting, is_name};
 
@@ -19,7 +22,7 @@ pub struct Config {
     /// `dialect` (default `sqlite`), and the fields that say where the warehouse is.
     pub target: Target,
     /// `connections`: how many batches are written at the same time; default 2, at most 16. SQLite
-    /// has one writer.
+    /// and Synapse (which enforces no keys) have one writer.
     pub connections: usize,
     /// `schema`: default `cc_analytics`. In SQLite the file is the schema, and this only names it.
     pub schema: String,
@@ -41,12 +44,15 @@ pub enum Target {
         /// `path`: the database file. Its folder is made if it is missing.
         path: PathBuf,
     },
+    /// `dialect: synapse`.
+    Synapse(Box<Address>),
 }
 
 impl Target {
     fn check(dialect: Dialect, fields: &mut Fields<'_>) -> Option<Self> {
         match dialect {
             Dialect::Sqlite => read_path(fields).map(|path| Self::Sqlite { path }),
+            Dialect::Synapse => synapse::read(fields).map(Box::new).map(Self::Synapse),
         }
     }
 
@@ -54,6 +60,7 @@ impl Target {
     pub fn dialect(&self) -> Dialect {
         match self {
             Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Synapse(_) => Dialect::Synapse,
         }
     }
 }
@@ -112,13 +119,13 @@ fn read_path(fields: &mut Fields<'_>) -> Option<PathBuf> {
 
 fn read_connections(fields: &mut Fields<'_>, dialect: Option<Dialect>) -> usize {
     let most = match dialect {
-        Some(Dialect::Sqlite) => 1,
+        Some(Dialect::Sqlite | Dialect::Synapse) => 1,
         _ => CONNECTIONS_MOST,
     };
     let connections = fields.or("connections", CONNECTIONS.min(most));
     if !(1..=most).contains(&connections) {
         let message = match most {
-            1 => "SQLite has one writer: `connections` is 1".to_owned(),
+            1 => "this dialect has one writer: `connections` is 1".to_owned(),
             most => format!("`connections` is from 1 to {most}"),
         };
         fields.error("out-of-range", fields.span_of("connections"), message);

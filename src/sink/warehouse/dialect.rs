@@ -2,6 +2,7 @@
 //! own words.
 
 mod sqlite;
+pub(super) mod synapse;
 
 use super::model::{Column, Kind, Merge, Need, Sorted, TABLES, Table, VIEWS};
 use super::schema::{Found, holds};
@@ -13,15 +14,19 @@ pub(super) use sqlite::Sqlite;
 pub enum Dialect {
     /// SQLite, embedded: needs no server.
     Sqlite,
+    /// Azure Synapse, dedicated SQL pool.
+    Synapse,
 }
 
 impl Dialect {
     /// All dialects with the names that pipelines call them by.
-    pub const ALL: &'static [(&'static str, Dialect)] = &[("sqlite", Dialect::Sqlite)];
+    pub const ALL: &'static [(&'static str, Dialect)] =
+        &[("sqlite", Dialect::Sqlite), ("synapse", Dialect::Synapse)];
 
     pub(super) fn words(self) -> &'static dyn Words {
         match self {
             Dialect::Sqlite => &Sqlite,
+            Dialect::Synapse => &synapse::Synapse,
         }
     }
 }
@@ -139,4 +144,11 @@ pub fn ddl(dialect: Dialect, schema: &str, role: Option<&str>) -> String {
         text.push_str(&words.role(schema, role));
     }
     text
+}
+
+/// Text that is safe in a line of comment.
+fn comment(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
