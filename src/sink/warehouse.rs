@@ -15,6 +15,7 @@
 
 mod config;
 mod dialect;
+mod freshness;
 mod load;
 mod memo;
 mod model;
@@ -156,6 +157,7 @@ mod tests {
             auto_create: true,
             source_system: "TEST".to_owned(),
             staging: false,
+            freshness: false,
             paths: config::default_paths(),
         }
     }

@@ -11,7 +11,7 @@ mod staging;
 mod statements;
 
 use super::config::{Config, Target};
-use super::dialect::{Dialect, ddl};
+use super::dialect::Dialect;
 use super::load::{Cell, Load, Part};
 use super::refusal::Refusal;
 use super::row::Cells;
@@ -35,6 +35,8 @@ pub(super) struct Synapse {
     source_system: String,
 }
 
+/// What messages call it: its address is in the file.
+const PLACE: &str = "the pool";
 const BEGIN: &str = "BEGIN TRANSACTION;";
 const COMMIT: &str = "COMMIT TRANSACTION;";
 /// Any error makes the transaction one that can only be undone, and the pool waits for that.
@@ -189,15 +191,18 @@ fn written(cell: &Cell<'_>) -> Option<String> {
 
 /// Makes what is missing, if that is wanted, and checks what is there.
 async fn bring_up(session: &mut Session, config: &Config) -> Result<(), Failure> {
-    let missing = judge(missing(session, config).await?, config, "the pool")?;
-    if missing.is_empty() {
+    let comparison = compared(session, config).await?;
+    judge(&comparison, config, PLACE)?;
+    let words = Dialect::Synapse.words();
+    let script = comparison.script(words, &config.schema);
+    if !config.auto_create || script.is_empty() {
         return Ok(());
     }
-    let script = ddl(Dialect::Synapse, &config.schema, None);
+    let script = words.opening(&config.schema) + &script;
     session.batch(&script).await.map_err(failure)
 }
 
-async fn missing(session: &mut Session, config: &Config) -> Result<Comparison, Failure> {
+async fn compared(session: &mut Session, config: &Config) -> Result<Comparison, Failure> {
     let words = Dialect::Synapse.words();
     let rows = session.rows(&words.columns(&config.schema), &[]).await;
     let found: Vec<Found> = rows.map_err(failure)?.into_iter().map(column).collect();
@@ -240,12 +245,15 @@ async fn look(address: &Address, config: &Config) -> Result<Vec<Finding>, Failur
              here: see the pool in the portal",
         ),
     ];
-    let comparison = missing(&mut session, config).await?;
-    match judge(comparison, config, "the pool") {
-        Ok(missing) if missing.is_empty() => findings.push(good("all tables are there".into())),
-        Ok(missing) => findings.push(good(format!("`{}` will be made", missing.join("`, `")))),
-        Err(failure) => findings.push(Finding::new(Grade::Error, failure.to_string())),
-    }
+    let comparison = compared(&mut session, config).await?;
+    findings.push(match judge(&comparison, config, PLACE) {
+        Ok(()) if comparison.missing.is_empty() => good("all tables are there".into()),
+        Ok(()) => good(format!(
+            "`{}` will be made",
+            comparison.missing().join("`, `")
+        )),
+        Err(failure) => Finding::new(Grade::Error, failure.to_string()),
+    });
     let schema = [Value::Text(&config.schema)];
     let rights = session.rows(RIGHTS, &schema).await.map_err(failure)?;
     findings.extend(

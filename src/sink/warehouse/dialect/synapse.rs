@@ -112,11 +112,11 @@ impl Words for Synapse {
              CAST(y.name AS NVARCHAR(128)), CAST(c.max_length AS NVARCHAR(20)), \
              CAST(c.is_nullable AS NVARCHAR(2)), \
              CASE WHEN c.default_object_id = 0 THEN N'0' ELSE N'1' END\n\
-             FROM sys.tables AS t\n\
+             FROM sys.objects AS t\n\
              JOIN sys.schemas AS s ON s.schema_id = t.schema_id\n\
              JOIN sys.columns AS c ON c.object_id = t.object_id\n\
              JOIN sys.types AS y ON y.user_type_id = c.user_type_id\n\
-             WHERE s.name = {}",
+             WHERE t.type IN ('U', 'V') AND s.name = {}",
             literal(schema)
         )
     }
@@ -253,7 +253,7 @@ impl Synapse {
 
     /// A value of the guard, such that what is empty stands before everything else.
     pub fn place(&self, row: &str, merge: &Merge, part: &Guard) -> String {
-        let (Guard::Text(name) | Guard::Number(name)) = part;
+        let (Guard::Text(name) | Guard::Number(name) | Guard::Time(name)) = part;
         let value = format!("{row}.{}", self.quote(name));
         match kind(merge.table, name) {
             Kind::Text(_) => format!("COALESCE(CAST({value} AS VARBINARY({LONGEST})), 0x)"),
