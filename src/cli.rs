@@ -2,6 +2,7 @@
 
 mod buffer;
 mod check;
+mod ddl;
 mod dlq;
 mod draw;
 mod reload;
@@ -91,6 +92,11 @@ enum Command {
         #[command(subcommand)]
         command: buffer::Buffer,
     },
+    /// Print the SQL that makes a warehouse's tables, or that writes them; connects to nothing.
+    ///
+    /// The statements can be run again and again: they make what is missing and change nothing else.
+    #[command(after_help = ddl::EXAMPLES)]
+    Ddl(ddl::DdlArguments),
     /// Be a platform on loopback, with made-up conversations, to build and try pipelines against.
     Simulate {
         #[command(subcommand)]
@@ -191,6 +197,7 @@ pub fn main() -> ExitCode {
         Command::Graph { file, format } => draw::graph(&file, format, color),
         Command::Dlq { command } => dlq::dlq(command, color),
         Command::Buffer { command } => buffer::buffer(command, color),
+        Command::Ddl(arguments) => ddl::ddl(&arguments, color),
         Command::Simulate { platform } => simulate::simulate(platform),
         Command::Completions { shell } => {
             let mut command = Arguments::command();

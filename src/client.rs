@@ -11,3 +11,4 @@ pub mod http;
 pub mod influx;
 pub mod postgres;
 pub mod sqs;
+pub mod tds;

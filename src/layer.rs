@@ -30,7 +30,7 @@ pub use guard::guard;
 pub use keyed::{Keyed, KeyedPolicy};
 pub use letter::{Facts, LetterBox, Original, Redact};
 pub use node::{
-    Kept, Lane, MAIN, Replays, Resting, Simulated, SinkContext, SinkPart, SourceContext,
+    Kept, Lane, MAIN, Replays, Resting, Script, Simulated, SinkContext, SinkPart, SourceContext,
     SourcePart, TransformContext, TransformPart, VisitPaths,
 };
 pub use output::{Consumers, Output, Outputs};

@@ -13,7 +13,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::failure::Failure;
-use crate::layer::{Kept, Probing, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths};
+use crate::layer::{
+    Kept, Probing, Resting, RetryPolicy, Script, SinkContext, SinkPart, VisitPaths,
+};
 use crate::setting::Fields;
 use crate::stage::Stage;
 
@@ -130,6 +132,13 @@ impl SinkPart for Config {
             | Self::File(_)
             | Self::Influxdb(_)
             | Self::Stdout(_) => Box::pin(futures::future::ready(Vec::new())),
+        }
+    }
+
+    fn script(&self, script: Script<'_>) -> Option<String> {
+        match self {
+            Self::Warehouse(config) => Some(config.script(script)),
+            _ => None,
         }
     }
 

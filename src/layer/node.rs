@@ -98,6 +98,18 @@ pub enum Resting {
     File(std::path::PathBuf),
 }
 
+/// What a person may want to read of a sink that speaks SQL before it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Script<'a> {
+    /// The statements that make its tables.
+    Ddl {
+        /// With a role of this name that can read them and do nothing else.
+        role: Option<&'a str>,
+    },
+    /// The statements with which it writes.
+    Statements,
+}
+
 /// A sink that was checked and can be built.
 pub trait SinkPart: Send {
     /// Where its events lie as they came, if they can be read and taken out again.
@@ -122,6 +134,10 @@ pub trait SinkPart: Send {
     /// nothing to look at.
     fn probe(&self) -> Probing<'_> {
         Box::pin(futures::future::ready(Vec::new()))
+    }
+    /// What it will say to a database; none where there is none.
+    fn script(&self, _: Script<'_>) -> Option<String> {
+        None
     }
     /// Opens the sink and puts the stack around it.
     ///

@@ -26,6 +26,7 @@ mod row;
 mod schema;
 mod sqlite;
 mod store;
+mod synapse;
 mod thread;
 mod time;
 mod write;
@@ -39,7 +40,7 @@ pub use dialect::{Dialect, ddl};
 
 use crate::event::Batch;
 use crate::failure::Failure;
-use crate::layer::Finding;
+use crate::layer::{Finding, Script};
 use crate::observe::NodeMeter;
 use crate::stage::Sink;
 use load::Load;
@@ -65,6 +66,7 @@ impl Config {
         match &self.target {
             Target::Sqlite { .. } => sqlite::Sqlite::probe(self).await,
             Target::Postgres(_) => postgres::Postgres::probe(self).await,
+            Target::Synapse(_) => synapse::Synapse::probe(self).await,
         }
     }
 
@@ -78,8 +80,41 @@ impl Config {
         let door: Arc<dyn Door> = match &self.target {
             Target::Sqlite { .. } => Arc::new(Thread::open::<sqlite::Sqlite>(shared).await?),
             Target::Postgres(_) => pool::<postgres::Postgres>(shared).await?,
+            Target::Synapse(_) => pool::<synapse::Synapse>(shared).await?,
         };
         Ok(Warehouse(door))
+    }
+
+    /// The statements that make the tables, or those with which they are written.
+    pub fn script(&self, wanted: Script<'_>) -> String {
+        script(self.target.dialect(), &self.schema, self.staging, wanted)
+    }
+}
+
+/// The statements that make a warehouse's tables, or those with which a run writes them: with
+/// `staging` those of the staged load.
+pub fn script(dialect: Dialect, schema: &str, staging: bool, wanted: Script<'_>) -> String {
+    match wanted {
+        Script::Ddl { role } => ddl(dialect, schema, role),
+        Script::Statements => {
+            let statements = match dialect {
+                Dialect::Sqlite => sqlite::shown(schema, staging),
+                Dialect::Synapse => synapse::shown(schema, staging),
+            };
+            statements
+                .iter()
+                .map(|text| ended(text))
+                .collect::<Vec<_>>()
+                .join("\n")
+        }
+    }
+}
+
+/// A statement as it stands in a file.
+fn ended(statement: &str) -> String {
+    match statement.trim_end().trim_end_matches(';') {
+        text if text.is_empty() => String::new(),
+        text => format!("{text};\n"),
     }
 }
 

@@ -1,10 +1,13 @@
 //! What a pipeline file says about a warehouse.
 
+mod synapse;
+
 use std::path::PathBuf;
 
 use super::dialect::Dialect;
 use super::model::{INPUTS, SOURCE_SYSTEM, WIDTH};
 use crate::client::postgres;
+use crate::client::tds::Address;
 use crate::event::Path;
 use crate::setting::{Fields, Setting, is_name};
 
@@ -26,7 +29,7 @@ pub struct Config {
     /// `dialect` (default `sqlite`), and the fields that say where the warehouse is.
     pub target: Target,
     /// `connections`: how many batches are written at the same time; default 2, at most 16. SQLite
-    /// has one writer.
+    /// and Synapse (which enforces no keys) have one writer.
     pub connections: usize,
     /// `schema`: default `cc_analytics`. In SQLite the file is the schema, and this only names it.
     pub schema: String,
@@ -52,6 +55,8 @@ pub enum Target {
     },
     /// `dialect: postgresql`.
     Postgres(postgres::Settings),
+    /// `dialect: synapse`.
+    Synapse(Box<Address>),
 }
 
 impl Target {
@@ -59,6 +64,7 @@ impl Target {
         match dialect {
             Dialect::Sqlite => read_path(fields).map(|path| Self::Sqlite { path }),
             Dialect::Postgres => postgres::Settings::check(fields, 5432).map(Self::Postgres),
+            Dialect::Synapse => synapse::read(fields).map(Box::new).map(Self::Synapse),
         }
     }
 
@@ -67,6 +73,7 @@ impl Target {
         match self {
             Self::Sqlite { .. } => Dialect::Sqlite,
             Self::Postgres(_) => Dialect::Postgres,
+            Self::Synapse(_) => Dialect::Synapse,
         }
     }
 }
@@ -147,13 +154,13 @@ fn read_path(fields: &mut Fields<'_>) -> Option<PathBuf> {
 
 fn read_connections(fields: &mut Fields<'_>, dialect: Option<Dialect>) -> usize {
     let most = match dialect {
-        Some(Dialect::Sqlite) => 1,
+        Some(Dialect::Sqlite | Dialect::Synapse) => 1,
         _ => CONNECTIONS_MOST,
     };
     let connections = fields.or("connections", CONNECTIONS.min(most));
     if !(1..=most).contains(&connections) {
         let message = match most {
-            1 => "SQLite has one writer: `connections` is 1".to_owned(),
+            1 => "this dialect has one writer: `connections` is 1".to_owned(),
             most => format!("`connections` is from 1 to {most}"),
         };
         fields.error("out-of-range", fields.span_of("connections"), message);

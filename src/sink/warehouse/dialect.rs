@@ -3,6 +3,7 @@
 
 mod postgres;
 mod sqlite;
+pub(super) mod synapse;
 
 use super::model::{Column, Kind, Merge, Need, Sorted, TABLES, Table, VIEWS};
 use super::schema::{Found, holds};
@@ -17,6 +18,8 @@ pub enum Dialect {
     Sqlite,
     /// PostgreSQL.
     Postgres,
+    /// Azure Synapse, dedicated SQL pool.
+    Synapse,
 }
 
 impl Dialect {
@@ -24,12 +27,14 @@ impl Dialect {
     pub const ALL: &'static [(&'static str, Dialect)] = &[
         ("sqlite", Dialect::Sqlite),
         ("postgresql", Dialect::Postgres),
+        ("synapse", Dialect::Synapse),
     ];
 
     pub(super) fn words(self) -> &'static dyn Words {
         match self {
             Dialect::Sqlite => &Sqlite,
             Dialect::Postgres => &Postgres,
+            Dialect::Synapse => &synapse::Synapse,
         }
     }
 }
@@ -156,4 +161,11 @@ pub(super) fn whole(words: &dyn Words, schema: &str, table: &Table) -> String {
 /// A text as it stands in a statement of a dialect where only the quote is special.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
+}
+
+/// Text that is safe in a line of comment.
+fn comment(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

@@ -50,7 +50,7 @@ impl Store for Sqlite {
         let connection = Connection::open_with_flags(&file, flags).map_err(tell)?;
         prepare(&connection).map_err(tell)?;
         schema::bring_up(&connection, config, &file)?;
-        let statements = Statements::new(config);
+        let statements = Statements::new(&config.schema);
         statements
             .prove(&connection)
             .map_err(|error| schema::unusable(&error, &file))?;
@@ -148,6 +148,17 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
+}
+
+/// All that a run says, in the order of one batch with rows for every table.
+pub(super) fn shown(schema: &str, staged: bool) -> Vec<String> {
+    let mut all = vec!["BEGIN IMMEDIATE".to_owned()];
+    match staged {
+        true => all.extend(Staging::shown(schema)),
+        false => all.extend(Statements::new(schema).shown().map(str::to_owned)),
+    }
+    all.push("COMMIT".to_owned());
+    all
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use super::super::model::{Column, Guard, Kind, Merge, Need, SOURCE_SYSTEM, Sorted};
 use super::super::schema::Found;
-use super::Words;
+use super::{Words, comment};
 
 /// The words of SQLite.
 pub(in super::super) struct Sqlite;
@@ -157,13 +157,6 @@ impl Sqlite {
             .collect();
         format!("({})", parts.join(", "))
     }
-}
-
-/// Text that is safe in a line of comment.
-fn comment(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 #[cfg(test)]

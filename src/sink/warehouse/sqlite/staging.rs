@@ -21,6 +21,7 @@ const TABLE: &str = "temp.stg_interactions";
 
 /// The statements of a staged load.
 pub(super) struct Staging {
+    create: String,
     insert: String,
     /// Finds the rows that are wrong, and the place in `refusals` of the first thing that is.
     validate: String,
@@ -31,17 +32,23 @@ pub(super) struct Staging {
 
 impl Staging {
     pub fn open(connection: &Connection, config: &Config) -> rusqlite::Result<Self> {
+        let staging = Self::new(&config.schema, &config.source_system);
+        connection.execute_batch(&staging.create)?;
+        Ok(staging)
+    }
+
+    fn new(schema: &str, source_system: &str) -> Self {
         let columns: Vec<String> = INPUTS.iter().map(|i| format!("{} TEXT", i.name)).collect();
-        connection.execute_batch(&format!(
-            "CREATE TEMP TABLE stg_interactions \
-             (line INTEGER PRIMARY KEY, {}, event_counter TEXT)",
-            columns.join(", ")
-        ))?;
         let names: Vec<&str> = INPUTS.iter().map(|input| input.name).collect();
         let places: Vec<String> = (1..=names.len() + 2).map(|n| format!("?{n}")).collect();
         let (validate, refusals) = validation();
-        let merge = |merge: &Merge, rows: &str| Sqlite.merge(&config.schema, merge, rows);
-        Ok(Self {
+        let merge = |merge: &Merge, rows: &str| Sqlite.merge(schema, merge, rows);
+        Self {
+            create: format!(
+                "CREATE TEMP TABLE stg_interactions \
+                 (line INTEGER PRIMARY KEY, {}, event_counter TEXT)",
+                columns.join(", ")
+            ),
             insert: format!(
                 "INSERT INTO {TABLE} (line, {}, event_counter) VALUES ({})",
                 names.join(", "),
@@ -59,8 +66,19 @@ impl Staging {
                 merge(&QUEUES, &distinct("queue_name")),
                 merge(&HOURS, &hours()),
             ],
-            source_system: config.source_system.clone(),
-        })
+            source_system: source_system.to_owned(),
+        }
+    }
+
+    /// All that a staged load says, in its order.
+    pub fn shown(schema: &str) -> Vec<String> {
+        let staging = Self::new(schema, "");
+        let clean = format!("DELETE FROM {TABLE}");
+        let mut all = vec![staging.create, staging.insert, staging.validate];
+        all.push(format!("{clean} WHERE line = ?1"));
+        all.extend(staging.merges);
+        all.push(clean);
+        all
     }
 
     /// Writes what is right; says in `found` what is wrong with which of the cells.

@@ -3,7 +3,6 @@
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params_from_iter};
 
-use super::super::config::Config;
 use super::super::dialect::Dialect;
 use super::super::load::{Cell, Load};
 use super::super::model::{MERGES, Merge};
@@ -13,12 +12,12 @@ use super::super::time;
 pub(super) struct Statements(Vec<(&'static str, String)>);
 
 impl Statements {
-    pub fn new(config: &Config) -> Self {
+    pub fn new(schema: &str) -> Self {
         let words = Dialect::Sqlite.words();
         let of = |merge: &Merge| {
             let places: Vec<String> = (1..=merge.columns.len()).map(|n| format!("?{n}")).collect();
             let values = format!("VALUES ({})", places.join(", "));
-            words.merge(&config.schema, merge, &values)
+            words.merge(schema, merge, &values)
         };
         Self(
             MERGES
@@ -26,6 +25,11 @@ impl Statements {
                 .map(|merge| (merge.table, of(merge)))
                 .collect(),
         )
+    }
+
+    /// The statements themselves.
+    pub fn shown(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, statement)| statement.as_str())
     }
 
     /// Fails if a statement cannot run on the tables as they are.
