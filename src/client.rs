@@ -4,6 +4,8 @@
 //! One HTTP stack (reqwest), one TLS stack (rustls with aws-lc). What fails here has a reason and a
 //! kind ([`crate::failure::Failure`]); a message never holds a credential, nor a URL's query.
 
+pub mod bigquery;
 pub mod genesys;
 pub mod http;
 pub mod influx;
+pub mod snowflake;
