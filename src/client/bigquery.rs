@@ -142,6 +142,15 @@ impl Client {
         self.call(Method::GET, url, None).await
     }
 
+    /// What the API says about a table (`tables.get`).
+    ///
+    /// # Errors
+    /// By [`Class`]; [`Error::is_missing`] where there is none.
+    pub async fn table(&self, dataset: &str, name: &str) -> Result<Value, Error> {
+        let url = self.at(&["datasets", dataset, "tables", name]);
+        self.call(Method::GET, url, None).await
+    }
+
     async fn job(&self, sql: &str, texts: &[(&str, &str)]) -> Result<Done, Error> {
         let id = job_id()?;
         let deadline = Instant::now() + self.timeout;

@@ -13,8 +13,10 @@
 //! the way of a batch, the same for all. `pool` holds connections to servers, `thread` the embedded
 //! database, which blocks.
 
+mod bigquery;
 mod config;
 mod dialect;
+mod json;
 mod load;
 mod memo;
 mod model;
@@ -22,6 +24,7 @@ mod pool;
 mod refusal;
 mod row;
 mod schema;
+mod snowflake;
 mod sqlite;
 mod store;
 mod thread;
@@ -62,6 +65,8 @@ impl Config {
     pub async fn probe(&self) -> Vec<Finding> {
         match &self.target {
             Target::Sqlite { .. } => sqlite::Sqlite::probe(self).await,
+            Target::Snowflake(_) => snowflake::Snowflake::probe(self).await,
+            Target::BigQuery(_) => bigquery::BigQuery::probe(self).await,
         }
     }
 
@@ -74,6 +79,8 @@ impl Config {
         let shared = Arc::new(Shared::new(self.clone(), meter));
         let door: Arc<dyn Door> = match &self.target {
             Target::Sqlite { .. } => Arc::new(Thread::open::<sqlite::Sqlite>(shared).await?),
+            Target::Snowflake(_) => pool::<snowflake::Snowflake>(shared).await?,
+            Target::BigQuery(_) => pool::<bigquery::BigQuery>(shared).await?,
         };
         Ok(Warehouse(door))
     }

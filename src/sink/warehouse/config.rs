@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::dialect::Dialect;
 use super::model::{INPUTS, SOURCE_SYSTEM, WIDTH};
+use super::{bigquery, snowflake};
 use crate::event::Path;
 use crate::setting::{Fields, Setting, is_name};
 
@@ -41,12 +42,18 @@ pub enum Target {
         /// `path`: the database file. Its folder is made if it is missing.
         path: PathBuf,
     },
+    /// `dialect: snowflake`.
+    Snowflake(snowflake::Settings),
+    /// `dialect: bigquery`.
+    BigQuery(bigquery::Settings),
 }
 
 impl Target {
     fn check(dialect: Dialect, fields: &mut Fields<'_>) -> Option<Self> {
         match dialect {
             Dialect::Sqlite => read_path(fields).map(|path| Self::Sqlite { path }),
+            Dialect::Snowflake => snowflake::Settings::check(fields).map(Self::Snowflake),
+            Dialect::BigQuery => bigquery::Settings::check(fields).map(Self::BigQuery),
         }
     }
 
@@ -54,6 +61,8 @@ impl Target {
     pub fn dialect(&self) -> Dialect {
         match self {
             Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Snowflake(_) => Dialect::Snowflake,
+            Self::BigQuery(_) => Dialect::BigQuery,
         }
     }
 }

@@ -1,11 +1,16 @@
 //! The dialects of SQL. All of them mean the same; a dialect is one file below that says it in its
 //! own words.
 
+mod bigquery;
+mod merge;
+mod snowflake;
 mod sqlite;
 
 use super::model::{Column, Kind, Merge, Need, Sorted, TABLES, Table, VIEWS};
 use super::schema::{Found, holds};
 
+pub(super) use bigquery::{BigQuery, ROWS};
+pub(super) use snowflake::Snowflake;
 pub(super) use sqlite::Sqlite;
 
 /// A dialect that can be written.
@@ -13,15 +18,25 @@ pub(super) use sqlite::Sqlite;
 pub enum Dialect {
     /// SQLite, embedded: needs no server.
     Sqlite,
+    /// Snowflake.
+    Snowflake,
+    /// Google BigQuery.
+    BigQuery,
 }
 
 impl Dialect {
     /// All dialects with the names that pipelines call them by.
-    pub const ALL: &'static [(&'static str, Dialect)] = &[("sqlite", Dialect::Sqlite)];
+    pub const ALL: &'static [(&'static str, Dialect)] = &[
+        ("sqlite", Dialect::Sqlite),
+        ("snowflake", Dialect::Snowflake),
+        ("bigquery", Dialect::BigQuery),
+    ];
 
     pub(super) fn words(self) -> &'static dyn Words {
         match self {
             Dialect::Sqlite => &Sqlite,
+            Dialect::Snowflake => &Snowflake,
+            Dialect::BigQuery => &BigQuery,
         }
     }
 }
