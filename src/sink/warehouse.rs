@@ -16,6 +16,7 @@
 mod bigquery;
 mod config;
 mod dialect;
+mod freshness;
 mod json;
 mod load;
 mod memo;
@@ -128,6 +129,7 @@ mod tests {
             auto_create: true,
             source_system: "TEST".to_owned(),
             staging: false,
+            freshness: false,
             paths: config::default_paths(),
         }
     }

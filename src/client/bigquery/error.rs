@@ -88,6 +88,12 @@ impl Error {
         Self::new(Class::Busy, "connection", shown)
     }
 
+    /// What went wrong before a request could be sent.
+    pub(super) fn before(mut self) -> Self {
+        self.reason = "token".to_owned();
+        self
+    }
+
     /// An answer that is no success.
     pub(super) fn answered(status: u16, body: &Value, wait: Option<Duration>) -> Self {
         let error = body.get("error").unwrap_or(&Value::Null);
@@ -154,7 +160,8 @@ impl Error {
     /// Whether a job may have begun, though the answer says otherwise or nothing.
     pub(super) fn may_have_begun(&self) -> bool {
         let answered = self.status.is_some_and(|status| status < 500);
-        self.reason == "duplicate" || (self.class == Class::Busy && !answered)
+        let sent = self.reason != "token";
+        self.reason == "duplicate" || (self.class == Class::Busy && sent && !answered)
     }
 }
 
@@ -239,6 +246,7 @@ mod tests {
         assert!(answer(503, "backendError", "").may_have_begun());
         assert!(answer(409, "duplicate", "").may_have_begun());
         assert!(Error::busy("timeout", "").may_have_begun());
+        assert!(!Error::busy("timeout", "").before().may_have_begun());
         assert!(!answer(403, "rateLimitExceeded", "").may_have_begun());
         assert!(!answer(400, "invalidQuery", "").may_have_begun());
     }

@@ -141,6 +141,10 @@ impl Tokens {
 
     /// A token that holds for a while; `None` where none is needed.
     pub async fn get(&self) -> Result<Option<String>, Error> {
+        self.kept_or_new().await.map_err(Error::before)
+    }
+
+    async fn kept_or_new(&self) -> Result<Option<String>, Error> {
         let request = match &self.auth {
             Auth::None => return Ok(None),
             Auth::Token(token) => return Ok(Some(token.expose().to_owned())),

@@ -11,10 +11,10 @@ mod settings;
 use serde_json::Value;
 
 use super::config::{Config, Target};
-use super::dialect::{self, Dialect, ROWS, Words};
+use super::dialect::{self, ROWS, Words};
 use super::json;
 use super::load::{Load, Part};
-use super::model::{FACTS, MERGES, TABLES, VIEWS};
+use super::model::{FACTS, FRESHNESS, MERGES, TABLES, VIEWS};
 use super::refusal::Refusal;
 use super::row::Cells;
 use super::schema::{self, Found};
@@ -23,7 +23,7 @@ use crate::client::bigquery::{Class, Client, Error};
 use crate::failure::{Cause, Failure, Kind};
 use crate::layer::Finding;
 
-pub use settings::{Login, Settings};
+pub use settings::Settings;
 
 /// The dialect's words.
 const WORDS: dialect::BigQuery = dialect::BigQuery;
@@ -52,9 +52,14 @@ impl Store for BigQuery {
     }
 
     async fn load(&mut self, load: &Load<'_>) -> Result<Written, Trouble> {
-        let is_fact = |part: &&Part<'_>| part.merge.table == FACTS.table;
-        let before = load.parts.iter().filter(|part| !is_fact(part));
-        for part in before.chain(load.parts.iter().filter(is_fact)) {
+        let mut parts: Vec<&Part<'_>> = load.parts.iter().collect();
+        // What says that rows are there comes after them.
+        parts.sort_by_key(|part| match part.merge.table {
+            table if table == FACTS.table => 1,
+            table if table == FRESHNESS.table => 2,
+            _ => 0,
+        });
+        for part in parts {
             self.merge(part).await?;
         }
         // A job says how many rows it changed, but not always: nobody needs it.
@@ -122,19 +127,14 @@ async fn bring_up(client: &Client, config: &Config) -> Result<(), Failure> {
     let found = columns(client, config).await?;
     let comparison = schema::compare(&WORDS, &config.schema, &found);
     let place = format!("the dataset {}", WORDS.quote(&config.schema));
-    let missing = schema::judge(comparison, config, &place)?;
-    if missing.is_empty() {
+    schema::judge(&comparison, config, &place)?;
+    let script = comparison.script(&WORDS, &config.schema);
+    if !config.auto_create || script.is_empty() {
         return Ok(());
     }
-    let mut statements = vec![WORDS.opening(&config.schema)];
-    let tables = TABLES.iter().filter(|table| missing.contains(&table.name));
-    statements.extend(tables.map(|table| WORDS.create(&config.schema, table)));
-    statements.extend(VIEWS.iter().map(|view| {
-        let query = (view.query)(Dialect::BigQuery.words(), &config.schema);
-        WORDS.view(&config.schema, view.name, &query)
-    }));
-    for statement in statements {
-        let made = client.run(statement.trim_end(), &[]).await;
+    let script = WORDS.opening(&config.schema) + &script;
+    for statement in script.split_terminator(";\n") {
+        let made = client.run(statement, &[]).await;
         made.map_err(|error| unusable(&error))?;
     }
     Ok(())
@@ -143,14 +143,15 @@ async fn bring_up(client: &Client, config: &Config) -> Result<(), Failure> {
 /// What is there, by `tables.get`: free, unlike a query over the schema of the dataset.
 async fn columns(client: &Client, config: &Config) -> Result<Vec<Found>, Failure> {
     let mut found = Vec::new();
-    for table in TABLES {
-        match client.table(&config.schema, table.name).await {
+    let tables = TABLES.iter().map(|table| table.name);
+    for name in tables.chain(VIEWS.iter().map(|view| view.name)) {
+        match client.table(&config.schema, name).await {
             Ok(description) => {
                 let fields = description
                     .pointer("/schema/fields")
                     .and_then(Value::as_array);
                 let fields = fields.into_iter().flatten();
-                found.extend(fields.filter_map(|field| column(table.name, field)));
+                found.extend(fields.filter_map(|field| column(name, field)));
             }
             Err(error) if error.is_missing() => {}
             Err(error) => return Err(failure(&error)),

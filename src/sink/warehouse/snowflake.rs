@@ -9,10 +9,10 @@ mod settings;
 use std::sync::Arc;
 
 use super::config::{Config, Target};
-use super::dialect::{self, Dialect, Words};
+use super::dialect::{self, Words};
 use super::json;
 use super::load::Load;
-use super::model::{MERGES, TABLES, VIEWS};
+use super::model::MERGES;
 use super::refusal::Refusal;
 use super::row::Cells;
 use super::schema::{self, Found};
@@ -21,7 +21,7 @@ use crate::client::snowflake::{Class, Error, Row, Session};
 use crate::failure::Failure;
 use crate::layer::Finding;
 
-pub use settings::{Login, Settings};
+pub use settings::Settings;
 
 /// The dialect's words.
 const WORDS: dialect::Snowflake = dialect::Snowflake;
@@ -167,20 +167,15 @@ async fn bring_up(session: &Session, config: &Config) -> Result<(), Failure> {
     let found = columns(session, config).await?;
     let comparison = schema::compare(&WORDS, &config.schema, &found);
     let place = format!("the schema {}", WORDS.quote(&config.schema));
-    let missing = schema::judge(comparison, config, &place)?;
-    if missing.is_empty() {
+    schema::judge(&comparison, config, &place)?;
+    let script = comparison.script(&WORDS, &config.schema);
+    if !config.auto_create || script.is_empty() {
         return Ok(());
     }
-    let mut statements = vec![WORDS.opening(&config.schema)];
-    let tables = TABLES.iter().filter(|table| missing.contains(&table.name));
-    statements.extend(tables.map(|table| WORDS.create(&config.schema, table)));
-    statements.extend(VIEWS.iter().map(|view| {
-        let query = (view.query)(Dialect::Snowflake.words(), &config.schema);
-        WORDS.view(&config.schema, view.name, &query)
-    }));
-    for statement in statements {
-        let statement = statement.trim_end().trim_end_matches(';');
-        session.run(statement, &[]).await.map_err(failure)?;
+    let script = WORDS.opening(&config.schema) + &script;
+    for statement in script.split_terminator(";\n") {
+        let made = session.run(statement, &[]).await;
+        made.map_err(|error| failure(error))?;
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! A batch on its way into the tables, the same for every dialect.
 
 use super::config::Config;
+use super::freshness::Freshness;
 use super::load::Load;
 use super::memo::Memo;
 use super::refusal::{Refusal, Refusals};
@@ -18,15 +19,15 @@ const MANY: usize = 64;
 pub(super) struct Shared {
     pub config: Config,
     pub memo: Memo,
-    pub meter: NodeMeter,
+    pub freshness: Freshness,
 }
 
 impl Shared {
     pub fn new(config: Config, meter: NodeMeter) -> Self {
         Self {
-            config,
             memo: Memo::default(),
-            meter,
+            freshness: Freshness::new(config.freshness, meter),
+            config,
         }
     }
 }
@@ -80,8 +81,13 @@ async fn stage<S: Store>(
     if cells.is_empty() {
         return Ok(());
     }
-    match store.stage(&cells, &Load::default()).await {
+    let times = cells.iter().filter_map(|cells| cells.verify().ok());
+    let mut note = shared.freshness.note(times.map(|(time, _)| time));
+    let mut also = Load::default();
+    note.add_to(&mut also);
+    match store.stage(&cells, &also).await {
         Ok(found) => {
+            note.committed();
             for (refusal, place) in found {
                 refusals.push(refusal, cells[place].origin);
             }
@@ -109,9 +115,14 @@ async fn load<S: Store>(
         if rows.is_empty() {
             continue;
         }
-        let load = Load::of(rows, &shared.config.source_system, &shared.memo);
+        let mut load = Load::of(rows, &shared.config.source_system, &shared.memo);
+        let mut note = shared.freshness.note(rows.iter().map(|row| row.time));
+        note.add_to(&mut load);
         match store.load(&load).await {
-            Ok(_) => shared.memo.committed(&load),
+            Ok(_) => {
+                shared.memo.committed(&load);
+                note.committed();
+            }
             Err(Trouble::Failed(failure)) => return Err(failure),
             Err(Trouble::Refused(reason)) => match rows {
                 [row] => {

@@ -62,9 +62,10 @@ async fn tables(client: &Client, config: &Config) -> Finding {
         Err(failure) => return Finding::new(Grade::Error, failure.to_string()),
     };
     let comparison = schema::compare(&WORDS, &config.schema, &found);
-    match schema::judge(comparison, config, "the dataset") {
+    let missing = comparison.missing();
+    match schema::judge(&comparison, config, "the dataset") {
         Err(failure) => Finding::new(Grade::Error, failure.to_string()),
-        Ok(missing) if missing.is_empty() => {
+        Ok(()) if missing.is_empty() => {
             // A look at the statement finds out about the right to write, too.
             let merge = WORDS.merge(&config.schema, &FACTS, &WORDS.source(&FACTS));
             match client.prove(&merge, &[(ROWS, "[]")]).await {
@@ -72,7 +73,7 @@ async fn tables(client: &Client, config: &Config) -> Finding {
                 Err(error) => Finding::new(Grade::Error, error.to_string()),
             }
         }
-        Ok(missing) => {
+        Ok(()) => {
             let names = missing.join("`, `");
             Finding::new(Grade::Good, format!("would make the tables `{names}`"))
         }

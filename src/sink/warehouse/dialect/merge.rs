@@ -45,7 +45,7 @@ pub(super) fn merge(
 fn later(words: &dyn Words, merge: &Merge, least: fn(Kind) -> &'static str) -> String {
     let mut text = String::new();
     for part in merge.guard.iter().rev() {
-        let (Guard::Text(name) | Guard::Number(name)) = part;
+        let (Guard::Text(name) | Guard::Number(name) | Guard::Time(name)) = part;
         let (quoted, least) = (words.quote(name), least(kind(merge, name)));
         let (new, old) = (
             format!("COALESCE(s.{quoted}, {least})"),

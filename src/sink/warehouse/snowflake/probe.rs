@@ -22,12 +22,13 @@ pub(super) async fn probe(config: &Config) -> Vec<Finding> {
         Err(failure) => Finding::new(Grade::Error, failure.to_string()),
         Ok(found) => {
             let comparison = schema::compare(&WORDS, &config.schema, &found);
-            match schema::judge(comparison, config, "the schema") {
+            let missing = comparison.missing();
+            match schema::judge(&comparison, config, "the schema") {
                 Err(failure) => Finding::new(Grade::Error, failure.to_string()),
-                Ok(missing) if missing.is_empty() => {
+                Ok(()) if missing.is_empty() => {
                     Finding::new(Grade::Good, "the schema has all tables")
                 }
-                Ok(missing) => {
+                Ok(()) => {
                     let names = missing.join("`, `");
                     Finding::new(Grade::Good, format!("would make the tables `{names}`"))
                 }
