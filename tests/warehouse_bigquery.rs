@@ -106,10 +106,15 @@ async fn a_statement_that_fits_no_table_any_more_is_no_row_to_refuse() {
         "{failure}"
     );
     assert!(!failure.to_string().contains("secret-agent"), "{failure}");
-    // And the next start says what to do.
-    server
-        .run("ALTER TABLE `cc`.`dim_agents` DROP COLUMN source_system")
-        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_column_is_told_at_the_start() {
+    let server = Server::start().await;
+    let config = config(&server.fields("cc"));
+    server.run("CREATE SCHEMA `cc`").await;
+    let table = "CREATE TABLE `cc`.`dim_agents` (agent_id STRING NOT NULL, created_at TIMESTAMP)";
+    server.run(table).await;
     let failure = open(&config).await.err().unwrap();
     let remedy = "ALTER TABLE `cc`.`dim_agents` ADD COLUMN `source_system` STRING(255); \
         ALTER TABLE `cc`.`dim_agents` ALTER COLUMN `source_system` SET DEFAULT 'GENESYS_CLOUD';";

@@ -30,7 +30,7 @@ impl Program {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(Stdio::inherit());
         Self(command.spawn().unwrap())
     }
 

@@ -14,8 +14,12 @@ import json
 import sys
 import uuid
 
+import duckdb
 import uvicorn
+from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.instance import FakeSnow
+from snowflake.connector.errors import ProgrammingError
+from sqlglot import exp
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -50,6 +54,27 @@ def rows(table, _rowtype):
 # Rows take the way that Arrow would.
 server.to_sf = rows
 server.to_ipc = lambda table: json.dumps(table).encode()
+
+
+execute = FakeSnowflakeCursor._execute
+
+
+def executed(cursor, statement, *arguments, **named):
+    """Lengths and comments are noted in another database, which DuckDB does not write within the
+    same transaction: not for what MERGE makes for itself. And what a constraint refuses has a number
+    in Snowflake."""
+    table = statement.find(exp.Table)
+    if not isinstance(statement, exp.Create) or (table and table.name.lower() == "merge_candidates"):
+        statement.set("text_lengths", None)
+        statement.set("table_comment", None)
+    try:
+        return execute(cursor, statement, *arguments, **named)
+    except duckdb.ConstraintException:
+        message = "NULL result in a non-nullable column"
+        raise ProgrammingError(msg=message, errno=100072, sqlstate="22000") from None
+
+
+FakeSnowflakeCursor._execute = executed
 
 
 def changed(response, body):
