@@ -30,7 +30,7 @@ impl Program {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit());
+            .stderr(Stdio::null());
         Self(command.spawn().unwrap())
     }
 

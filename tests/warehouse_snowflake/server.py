@@ -21,6 +21,7 @@ from fakesnow.instance import FakeSnow
 from snowflake.connector.errors import ProgrammingError
 from sqlglot import exp
 from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
@@ -90,6 +91,9 @@ async def login(request):
         refused = {"code": "390100", "message": message, "success": False, "data": None}
         return JSONResponse(refused)
     data.setdefault("SESSION_PARAMETERS", {})
+    # Every database has that schema, and a session starts in it.
+    request.scope["query_string"] += b"&schemaName=PUBLIC"
+    request = Request(request.scope, request.receive)
     request._body = json.dumps(body).encode()
     return await server.login_request(request)
 
