@@ -8,4 +8,5 @@ pub mod bigquery;
 pub mod genesys;
 pub mod http;
 pub mod influx;
+pub mod postgres;
 pub mod snowflake;

@@ -22,6 +22,8 @@ mod load;
 mod memo;
 mod model;
 mod pool;
+mod postgres;
+mod redshift;
 mod refusal;
 mod row;
 mod schema;
@@ -66,6 +68,8 @@ impl Config {
     pub async fn probe(&self) -> Vec<Finding> {
         match &self.target {
             Target::Sqlite { .. } => sqlite::Sqlite::probe(self).await,
+            Target::Postgres(_) => postgres::Postgres::probe(self).await,
+            Target::Redshift(_) => redshift::Redshift::probe(self).await,
             Target::Snowflake(_) => snowflake::Snowflake::probe(self).await,
             Target::BigQuery(_) => bigquery::BigQuery::probe(self).await,
         }
@@ -80,6 +84,8 @@ impl Config {
         let shared = Arc::new(Shared::new(self.clone(), meter));
         let door: Arc<dyn Door> = match &self.target {
             Target::Sqlite { .. } => Arc::new(Thread::open::<sqlite::Sqlite>(shared).await?),
+            Target::Postgres(_) => pool::<postgres::Postgres>(shared).await?,
+            Target::Redshift(_) => pool::<redshift::Redshift>(shared).await?,
             Target::Snowflake(_) => pool::<snowflake::Snowflake>(shared).await?,
             Target::BigQuery(_) => pool::<bigquery::BigQuery>(shared).await?,
         };
@@ -88,10 +94,7 @@ impl Config {
 }
 
 /// A server's connections.
-async fn pool<S: Store>(shared: Arc<Shared>) -> Result<Arc<dyn Door>, Failure>
-where
-    Pool<S>: Door,
-{
+async fn pool<S: Store>(shared: Arc<Shared>) -> Result<Arc<dyn Door>, Failure> {
     Ok(Arc::new(Pool::<S>::open(shared).await?))
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::dialect::Dialect;
 use super::model::{INPUTS, SOURCE_SYSTEM, WIDTH};
 use super::{bigquery, snowflake};
+use crate::client::postgres;
 use crate::event::Path;
 use crate::setting::{Fields, Setting, is_name};
 
@@ -44,6 +45,10 @@ pub enum Target {
         /// `path`: the database file. Its folder is made if it is missing.
         path: PathBuf,
     },
+    /// `dialect: postgresql`.
+    Postgres(postgres::Settings),
+    /// `dialect: redshift`.
+    Redshift(postgres::Settings),
     /// `dialect: snowflake`.
     Snowflake(snowflake::Settings),
     /// `dialect: bigquery`.
@@ -54,6 +59,8 @@ impl Target {
     fn check(dialect: Dialect, fields: &mut Fields<'_>) -> Option<Self> {
         match dialect {
             Dialect::Sqlite => read_path(fields).map(|path| Self::Sqlite { path }),
+            Dialect::Postgres => postgres::Settings::check(fields, 5432).map(Self::Postgres),
+            Dialect::Redshift => postgres::Settings::check(fields, 5439).map(Self::Redshift),
             Dialect::Snowflake => snowflake::Settings::check(fields).map(Self::Snowflake),
             Dialect::BigQuery => bigquery::Settings::check(fields).map(Self::BigQuery),
         }
@@ -63,6 +70,8 @@ impl Target {
     pub fn dialect(&self) -> Dialect {
         match self {
             Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
+            Self::Redshift(_) => Dialect::Redshift,
             Self::Snowflake(_) => Dialect::Snowflake,
             Self::BigQuery(_) => Dialect::BigQuery,
         }
@@ -103,6 +112,23 @@ impl Config {
             freshness,
             paths,
         })
+    }
+
+    /// A warehouse there, with every other field as it is by default.
+    pub fn new(target: Target) -> Self {
+        Self {
+            connections: match target.dialect() {
+                Dialect::Sqlite => 1,
+                _ => CONNECTIONS,
+            },
+            target,
+            schema: SCHEMA.to_owned(),
+            auto_create: true,
+            source_system: SOURCE_SYSTEM.to_owned(),
+            staging: false,
+            freshness: true,
+            paths: default_paths(),
+        }
     }
 
     /// Calls `visit` with every path that is read from events.

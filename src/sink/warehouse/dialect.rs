@@ -3,6 +3,8 @@
 
 mod bigquery;
 mod merge;
+mod postgres;
+mod redshift;
 mod snowflake;
 mod sqlite;
 
@@ -10,6 +12,8 @@ use super::model::{Column, Kind, Merge, Need, Sorted, TABLES, Table, VIEWS};
 use super::schema::{Found, holds};
 
 pub(super) use bigquery::{BigQuery, ROWS};
+pub(super) use postgres::Postgres;
+pub(super) use redshift::Redshift;
 pub(super) use snowflake::Snowflake;
 pub(super) use sqlite::Sqlite;
 
@@ -18,6 +22,10 @@ pub(super) use sqlite::Sqlite;
 pub enum Dialect {
     /// SQLite, embedded: needs no server.
     Sqlite,
+    /// PostgreSQL.
+    Postgres,
+    /// Amazon Redshift.
+    Redshift,
     /// Snowflake.
     Snowflake,
     /// Google BigQuery.
@@ -28,6 +36,8 @@ impl Dialect {
     /// All dialects with the names that pipelines call them by.
     pub const ALL: &'static [(&'static str, Dialect)] = &[
         ("sqlite", Dialect::Sqlite),
+        ("postgresql", Dialect::Postgres),
+        ("redshift", Dialect::Redshift),
         ("snowflake", Dialect::Snowflake),
         ("bigquery", Dialect::BigQuery),
     ];
@@ -35,6 +45,8 @@ impl Dialect {
     pub(super) fn words(self) -> &'static dyn Words {
         match self {
             Dialect::Sqlite => &Sqlite,
+            Dialect::Postgres => &Postgres,
+            Dialect::Redshift => &Redshift,
             Dialect::Snowflake => &Snowflake,
             Dialect::BigQuery => &BigQuery,
         }
@@ -158,4 +170,9 @@ pub(super) fn whole(words: &dyn Words, schema: &str, table: &Table) -> String {
         text.extend(words.index(schema, table.name, name, columns));
     }
     text
+}
+
+/// A text as it stands in a statement of a dialect where only the quote is special.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
