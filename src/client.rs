@@ -5,10 +5,12 @@
 //! kind ([`crate::failure::Failure`]); a message never holds a credential, nor a URL's query.
 
 pub mod aws;
+pub mod bigquery;
 pub mod bucket;
 pub mod genesys;
 pub mod http;
 pub mod influx;
 pub mod postgres;
+pub mod snowflake;
 pub mod sqs;
 pub mod tds;

@@ -13,17 +13,21 @@
 //! the way of a batch, the same for all. `pool` holds connections to servers, `thread` the embedded
 //! database, which blocks.
 
+mod bigquery;
 mod config;
 mod dialect;
 mod freshness;
+mod json;
 mod load;
 mod memo;
 mod model;
 mod pool;
 mod postgres;
+mod redshift;
 mod refusal;
 mod row;
 mod schema;
+mod snowflake;
 mod sqlite;
 mod store;
 mod synapse;
@@ -67,6 +71,9 @@ impl Config {
             Target::Sqlite { .. } => sqlite::Sqlite::probe(self).await,
             Target::Postgres(_) => postgres::Postgres::probe(self).await,
             Target::Synapse(_) => synapse::Synapse::probe(self).await,
+            Target::Redshift(_) => redshift::Redshift::probe(self).await,
+            Target::Snowflake(_) => snowflake::Snowflake::probe(self).await,
+            Target::BigQuery(_) => bigquery::BigQuery::probe(self).await,
         }
     }
 
@@ -81,6 +88,9 @@ impl Config {
             Target::Sqlite { .. } => Arc::new(Thread::open::<sqlite::Sqlite>(shared).await?),
             Target::Postgres(_) => pool::<postgres::Postgres>(shared).await?,
             Target::Synapse(_) => pool::<synapse::Synapse>(shared).await?,
+            Target::Redshift(_) => pool::<redshift::Redshift>(shared).await?,
+            Target::Snowflake(_) => pool::<snowflake::Snowflake>(shared).await?,
+            Target::BigQuery(_) => pool::<bigquery::BigQuery>(shared).await?,
         };
         Ok(Warehouse(door))
     }

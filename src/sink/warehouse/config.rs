@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::dialect::Dialect;
 use super::model::{INPUTS, SOURCE_SYSTEM, WIDTH};
+use super::{bigquery, snowflake};
 use crate::client::postgres;
 use crate::client::tds::Address;
 use crate::event::Path;
@@ -57,6 +58,12 @@ pub enum Target {
     Postgres(postgres::Settings),
     /// `dialect: synapse`.
     Synapse(Box<Address>),
+    /// `dialect: redshift`.
+    Redshift(postgres::Settings),
+    /// `dialect: snowflake`.
+    Snowflake(snowflake::Settings),
+    /// `dialect: bigquery`.
+    BigQuery(bigquery::Settings),
 }
 
 impl Target {
@@ -65,6 +72,9 @@ impl Target {
             Dialect::Sqlite => read_path(fields).map(|path| Self::Sqlite { path }),
             Dialect::Postgres => postgres::Settings::check(fields, 5432).map(Self::Postgres),
             Dialect::Synapse => synapse::read(fields).map(Box::new).map(Self::Synapse),
+            Dialect::Redshift => postgres::Settings::check(fields, 5439).map(Self::Redshift),
+            Dialect::Snowflake => snowflake::Settings::check(fields).map(Self::Snowflake),
+            Dialect::BigQuery => bigquery::Settings::check(fields).map(Self::BigQuery),
         }
     }
 
@@ -74,6 +84,9 @@ impl Target {
             Self::Sqlite { .. } => Dialect::Sqlite,
             Self::Postgres(_) => Dialect::Postgres,
             Self::Synapse(_) => Dialect::Synapse,
+            Self::Redshift(_) => Dialect::Redshift,
+            Self::Snowflake(_) => Dialect::Snowflake,
+            Self::BigQuery(_) => Dialect::BigQuery,
         }
     }
 }

@@ -1,14 +1,21 @@
 //! The dialects of SQL. All of them mean the same; a dialect is one file below that says it in its
 //! own words.
 
+mod bigquery;
+mod merge;
 mod postgres;
+mod redshift;
+mod snowflake;
 mod sqlite;
 pub(super) mod synapse;
 
 use super::model::{Column, Kind, Merge, Need, Sorted, TABLES, Table, VIEWS};
 use super::schema::{Found, holds};
 
+pub(super) use bigquery::{BigQuery, ROWS};
 pub(super) use postgres::Postgres;
+pub(super) use redshift::Redshift;
+pub(super) use snowflake::Snowflake;
 pub(super) use sqlite::Sqlite;
 
 /// A dialect that can be written.
@@ -20,6 +27,12 @@ pub enum Dialect {
     Postgres,
     /// Azure Synapse, dedicated SQL pool.
     Synapse,
+    /// Amazon Redshift.
+    Redshift,
+    /// Snowflake.
+    Snowflake,
+    /// Google BigQuery.
+    BigQuery,
 }
 
 impl Dialect {
@@ -28,6 +41,9 @@ impl Dialect {
         ("sqlite", Dialect::Sqlite),
         ("postgresql", Dialect::Postgres),
         ("synapse", Dialect::Synapse),
+        ("redshift", Dialect::Redshift),
+        ("snowflake", Dialect::Snowflake),
+        ("bigquery", Dialect::BigQuery),
     ];
 
     pub(super) fn words(self) -> &'static dyn Words {
@@ -35,6 +51,9 @@ impl Dialect {
             Dialect::Sqlite => &Sqlite,
             Dialect::Postgres => &Postgres,
             Dialect::Synapse => &synapse::Synapse,
+            Dialect::Redshift => &Redshift,
+            Dialect::Snowflake => &Snowflake,
+            Dialect::BigQuery => &BigQuery,
         }
     }
 }

@@ -1,0 +1,244 @@
+//! The warehouse in BigQuery: one MERGE for each table, each a job that happens as a whole or not.
+//!
+//! Jobs are not bound together: BigQuery's transactions of several statements are aborted when
+//! another writer touches the same table, while single statements wait for each other. So the facts
+//! are written after what they refer to: a crash in between leaves dimensions and recordings whose
+//! facts are delivered again, and a guarded MERGE that runs twice changes nothing the second time.
+
+mod probe;
+mod settings;
+
+use serde_json::Value;
+
+use super::config::{Config, Target};
+use super::dialect::{self, ROWS, Words};
+use super::json;
+use super::load::{Load, Part};
+use super::model::{FACTS, FRESHNESS, MERGES, TABLES, VIEWS};
+use super::refusal::Refusal;
+use super::row::Cells;
+use super::schema::{self, Found};
+use super::store::{Store, Trouble, Written};
+use crate::client::bigquery::{Class, Client, Error};
+use crate::failure::{Cause, Failure, Kind};
+use crate::layer::Finding;
+
+pub use settings::Settings;
+
+/// The dialect's words.
+const WORDS: dialect::BigQuery = dialect::BigQuery;
+
+/// A client with its statements.
+pub(super) struct BigQuery {
+    client: Client,
+    /// The merge of each of [`MERGES`].
+    merges: Vec<String>,
+}
+
+impl Store for BigQuery {
+    async fn open(config: &Config) -> Result<Self, Failure> {
+        let client = connect(config).await?;
+        bring_up(&client, config).await?;
+        let merge = |merge| WORDS.merge(&config.schema, merge, &WORDS.source(merge));
+        let store = Self {
+            client,
+            merges: MERGES.iter().map(|table| merge(*table)).collect(),
+        };
+        for merge in &store.merges {
+            let proved = store.client.prove(merge, &[(ROWS, "[]")]).await;
+            proved.map_err(|error| unusable(&error))?;
+        }
+        Ok(store)
+    }
+
+    async fn load(&mut self, load: &Load<'_>) -> Result<Written, Trouble> {
+        let mut parts: Vec<&Part<'_>> = load.parts.iter().collect();
+        // What says that rows are there comes after them.
+        parts.sort_by_key(|part| match part.merge.table {
+            table if table == FACTS.table => 1,
+            table if table == FRESHNESS.table => 2,
+            _ => 0,
+        });
+        for part in parts {
+            self.merge(part).await?;
+        }
+        // A job says how many rows it changed, but not always: nobody needs it.
+        Ok(Written::default())
+    }
+
+    async fn stage(
+        &mut self,
+        _: &[Cells<'_>],
+        _: &Load<'_>,
+    ) -> Result<Vec<(Refusal, usize)>, Trouble> {
+        Err(Failure::fatal("warehouse_error", "`staging` is not for BigQuery").into())
+    }
+
+    async fn probe(config: &Config) -> Vec<Finding> {
+        probe::probe(config).await
+    }
+}
+
+impl BigQuery {
+    async fn merge(&self, part: &Part<'_>) -> Result<(), Trouble> {
+        let place = MERGES
+            .iter()
+            .position(|merge| merge.table == part.merge.table);
+        let merge = place.and_then(|place| self.merges.get(place));
+        let merge = merge.unwrap_or_else(|| unreachable!("all merges are in the list"));
+        for rows in json::texts(part, "Z") {
+            if let Err(error) = self.client.run(merge, &[(ROWS, &rows)]).await {
+                return Err(self.trouble(error, merge, part).await);
+            }
+        }
+        Ok(())
+    }
+
+    /// BigQuery has one reason for a statement and for a value that it does not take. If the
+    /// statement alone is good it is the value.
+    async fn trouble(&self, error: Error, merge: &str, part: &Part<'_>) -> Trouble {
+        if error.class != Class::Query {
+            return failure(&error).into();
+        }
+        match self.client.prove(merge, &[(ROWS, "[]")]).await {
+            Err(error) if error.class == Class::Query => unusable(&error).into(),
+            Err(error) => failure(&error).into(),
+            Ok(()) => {
+                // The message may repeat the value; a column's name is none.
+                let mut columns = part.merge.columns.iter();
+                Trouble::Refused(match columns.find(|name| error.names(name)) {
+                    Some(name) => format!("column `{name}` of the table refuses the row"),
+                    None => "the table refuses the row".to_owned(),
+                })
+            }
+        }
+    }
+}
+
+async fn connect(config: &Config) -> Result<Client, Failure> {
+    let Target::BigQuery(settings) = &config.target else {
+        return Err(Failure::fatal("warehouse_error", "no address of BigQuery"));
+    };
+    Client::new(&settings.client().await?)
+}
+
+/// Compares what is there with the model, and makes what is missing where that is wanted.
+async fn bring_up(client: &Client, config: &Config) -> Result<(), Failure> {
+    let found = columns(client, config).await?;
+    let comparison = schema::compare(&WORDS, &config.schema, &found);
+    let place = format!("the dataset {}", WORDS.quote(&config.schema));
+    schema::judge(&comparison, config, &place)?;
+    let script = comparison.script(&WORDS, &config.schema);
+    if !config.auto_create || script.is_empty() {
+        return Ok(());
+    }
+    let script = WORDS.opening(&config.schema) + &script;
+    for statement in script.split_terminator(";\n") {
+        let made = client.run(statement, &[]).await;
+        made.map_err(|error| unusable(&error))?;
+    }
+    Ok(())
+}
+
+/// What is there, by `tables.get`: free, unlike a query over the schema of the dataset.
+async fn columns(client: &Client, config: &Config) -> Result<Vec<Found>, Failure> {
+    let mut found = Vec::new();
+    let tables = TABLES.iter().map(|table| table.name);
+    for name in tables.chain(VIEWS.iter().map(|view| view.name)) {
+        match client.table(&config.schema, name).await {
+            Ok(description) => {
+                let fields = description
+                    .pointer("/schema/fields")
+                    .and_then(Value::as_array);
+                let fields = fields.into_iter().flatten();
+                found.extend(fields.filter_map(|field| column(name, field)));
+            }
+            Err(error) if error.is_missing() => {}
+            Err(error) => return Err(failure(&error)),
+        }
+    }
+    Ok(found)
+}
+
+/// A `TableFieldSchema` of the API.
+fn column(table: &str, field: &Value) -> Option<Found> {
+    let text = |name: &str| field.get(name).and_then(Value::as_str);
+    Some(Found {
+        table: table.to_owned(),
+        column: text("name")?.to_owned(),
+        kind: match text("type")? {
+            // The old name, which the API still answers: 64 bits.
+            "INTEGER" => "INT64".to_owned(),
+            kind => kind.to_owned(),
+        },
+        length: text("maxLength").and_then(|length| length.parse().ok()),
+        nullable: text("mode") != Some("REQUIRED"),
+        default: text("defaultValueExpression").is_some(),
+    })
+}
+
+fn failure(error: &Error) -> Failure {
+    let message = error.to_string();
+    match error.class {
+        Class::Busy => {
+            let cause = Cause {
+                retry_after: error.retry_after,
+                ..Cause::new("warehouse_busy", message)
+            };
+            Failure::new(Kind::Transient, cause)
+        }
+        Class::Query => Failure::rejected("constraint", message),
+        Class::Setup => Failure::fatal("warehouse_setup", message + remedy(&error.reason)),
+    }
+}
+
+/// A statement that BigQuery does not take, whatever the rows: it had none, so all may be said.
+fn unusable(error: &Error) -> Failure {
+    match error.class {
+        Class::Query => {
+            let said = error.in_full();
+            let message = format!(
+                "BigQuery does not take a statement of the warehouse: {said}; compare the tables \
+                 with what `trunkline ddl --dialect bigquery` prints"
+            );
+            Failure::fatal("warehouse_schema", message)
+        }
+        _ => failure(error),
+    }
+}
+
+/// What a person can do about it.
+fn remedy(reason: &str) -> &'static str {
+    match reason {
+        "accessDenied" => {
+            "; the account needs roles/bigquery.jobUser on the project and \
+             roles/bigquery.dataEditor on the dataset"
+        }
+        "notFound" => "; are project, `schema` (the dataset) and `location` right?",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_field_of_the_api_is_a_column() {
+        let field = json!({ "name": "n", "type": "INTEGER", "mode": "REQUIRED",
+            "defaultValueExpression": "0" });
+        let found = column("t", &field).unwrap();
+        assert_eq!(
+            (found.kind.as_str(), found.nullable, found.default),
+            ("INT64", false, true)
+        );
+        let field = json!({ "name": "s", "type": "STRING", "maxLength": "50" });
+        let found = column("t", &field).unwrap();
+        assert_eq!(
+            (found.length, found.nullable, found.default),
+            (Some(50), true, false)
+        );
+    }
+}

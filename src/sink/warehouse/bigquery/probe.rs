@@ -1,0 +1,81 @@
+//! A look at BigQuery without writing.
+
+use serde_json::Value;
+
+use super::{WORDS, columns, connect, schema};
+use crate::client::bigquery::Client;
+use crate::layer::{Finding, Grade};
+use crate::sink::warehouse::config::{Config, Target};
+use crate::sink::warehouse::dialect::{ROWS, Words};
+use crate::sink::warehouse::model::FACTS;
+
+/// Encryption, tables, rights.
+pub(super) async fn probe(config: &Config) -> Vec<Finding> {
+    let Target::BigQuery(settings) = &config.target else {
+        return Vec::new();
+    };
+    let plain = settings
+        .url
+        .as_ref()
+        .is_some_and(|url| url.scheme() != "https");
+    let mut findings = vec![match plain {
+        true => Finding::new(
+            Grade::Warning,
+            "the connection to BigQuery is not encrypted: `url` is not https",
+        ),
+        false => Finding::new(Grade::Good, "the connection to BigQuery is encrypted (TLS)"),
+    }];
+    let client = match connect(config).await {
+        Ok(client) => client,
+        Err(failure) => {
+            findings.push(Finding::new(Grade::Error, failure.to_string()));
+            return findings;
+        }
+    };
+    findings.push(dataset(&client, config).await);
+    findings.push(tables(&client, config).await);
+    findings
+}
+
+/// What rests in BigQuery is encrypted always; by whose key is the question.
+async fn dataset(client: &Client, config: &Config) -> Finding {
+    match client.dataset(&config.schema).await {
+        Ok(dataset) => {
+            let key = dataset.pointer("/defaultEncryptionConfiguration/kmsKeyName");
+            match key.and_then(Value::as_str) {
+                Some(_) => {
+                    Finding::new(Grade::Good, "the dataset is encrypted by a key of your own")
+                }
+                None => Finding::new(Grade::Good, "the dataset is encrypted by a key of Google's"),
+            }
+        }
+        Err(error) if error.is_missing() && config.auto_create => {
+            Finding::new(Grade::Good, "would make the dataset")
+        }
+        Err(error) => Finding::new(Grade::Error, format!("the dataset: {error}")),
+    }
+}
+
+async fn tables(client: &Client, config: &Config) -> Finding {
+    let found = match columns(client, config).await {
+        Ok(found) => found,
+        Err(failure) => return Finding::new(Grade::Error, failure.to_string()),
+    };
+    let comparison = schema::compare(&WORDS, &config.schema, &found);
+    let missing = comparison.missing();
+    match schema::judge(&comparison, config, "the dataset") {
+        Err(failure) => Finding::new(Grade::Error, failure.to_string()),
+        Ok(()) if missing.is_empty() => {
+            // A look at the statement finds out about the right to write, too.
+            let merge = WORDS.merge(&config.schema, &FACTS, &WORDS.source(&FACTS));
+            match client.prove(&merge, &[(ROWS, "[]")]).await {
+                Ok(()) => Finding::new(Grade::Good, "the dataset has all tables, and takes rows"),
+                Err(error) => Finding::new(Grade::Error, error.to_string()),
+            }
+        }
+        Ok(()) => {
+            let names = missing.join("`, `");
+            Finding::new(Grade::Good, format!("would make the tables `{names}`"))
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Rows as JSON text, for the databases that take a merge's rows as one bound value.
+
+use super::load::{Cell, Part};
+use super::time;
+
+/// Most bytes of one text. BigQuery takes requests of 10 MiB, in which each quote is escaped once
+/// more; Snowflake takes values of 16 MiB. A row has some ten columns of a bounded length.
+const MOST: usize = 4 << 20;
+
+/// The part's rows, a list of lists in the order of its columns. Times are text of ISO 8601 in UTC,
+/// ended by `zone`. Never an empty list.
+pub(super) fn texts(part: &Part<'_>, zone: &str) -> Vec<String> {
+    split(part.rows.iter().map(|row| {
+        let cells: Vec<String> = row.iter().map(|cell| text(cell, zone)).collect();
+        format!("[{}]", cells.join(","))
+    }))
+}
+
+/// Puts elements into as few lists as their size allows.
+fn split(elements: impl Iterator<Item = String>) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    for element in elements {
+        match texts.last_mut() {
+            Some(text) if text.len() + element.len() < MOST => {
+                text.push(',');
+                text.push_str(&element);
+            }
+            _ => texts.push(format!("[{element}")),
+        }
+    }
+    texts.iter_mut().for_each(|text| text.push(']'));
+    texts
+}
+
+fn text(cell: &Cell<'_>, zone: &str) -> String {
+    match cell {
+        Cell::Null => "null".to_owned(),
+        Cell::Text(text) => quoted(text),
+        Cell::Integer(number) => number.to_string(),
+        Cell::Time(ms) => {
+            let text = time::text(*ms);
+            format!("\"{}{zone}\"", text.trim_end_matches('Z'))
+        }
+        Cell::Date(days) => format!("\"{}\"", time::day_text(*days)),
+    }
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::AGENTS;
+    use super::*;
+
+    fn part(rows: Vec<Vec<Cell<'_>>>) -> Part<'_> {
+        let merge = &AGENTS;
+        Part { merge, rows }
+    }
+
+    #[test]
+    fn every_kind_of_cell_has_a_text() {
+        let text = "a\"\\\u{1}'; --é\u{1f600}";
+        let row = vec![
+            Cell::text(Some(text)),
+            Cell::Null,
+            Cell::Integer(-5),
+            Cell::Time(1_767_323_045_678),
+            Cell::Date(-1),
+        ];
+        let texts = texts(&part(vec![row]), "Z");
+        let json: serde_json::Value = serde_json::from_str(&texts[0]).unwrap();
+        let expected =
+            serde_json::json!([[text, null, -5, "2026-01-02T03:04:05.678Z", "1969-12-31"]]);
+        assert_eq!((texts.len(), json), (1, expected));
+    }
+
+    #[test]
+    fn many_rows_go_into_several_texts() {
+        let long = "é".repeat(100_000);
+        let rows = (0..50).map(|number| vec![Cell::text(Some(&long)), Cell::Integer(number)]);
+        let texts = texts(&part(rows.collect()), "");
+        assert!(texts.len() > 1 && texts.iter().all(|text| text.len() <= MOST + 1));
+        let numbers: Vec<i64> = texts
+            .iter()
+            .flat_map(|text| serde_json::from_str::<Vec<(String, i64)>>(text).unwrap())
+            .map(|(_, number)| number)
+            .collect();
+        assert_eq!(numbers, (0..50).collect::<Vec<_>>());
+    }
+}

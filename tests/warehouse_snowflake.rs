@@ -1,0 +1,222 @@
+//! The sink `warehouse` with `dialect: snowflake`: against fakesnow, which runs its SQL on DuckDB,
+//! and against a front that says what fakesnow does not (expired sessions, throttling, locks).
+
+#[path = "warehouse_cloud/front.rs"]
+mod front;
+#[path = "warehouse_cloud/load.rs"]
+mod load;
+#[path = "warehouse_cloud/program.rs"]
+mod program;
+#[path = "warehouse_snowflake/server.rs"]
+mod server;
+
+use front::Fault;
+use load::{Dice, batch, config, events, expected, open, write};
+use server::Server;
+use trunkline::failure::Kind;
+use trunkline::layer::Grade;
+use trunkline::stage::Sink;
+
+/// Any order, repeats and batches leave what one batch leaves in SQLite.
+#[tokio::test(flavor = "multi_thread")]
+async fn holds_what_sqlite_holds() {
+    let server = Server::start().await;
+    for seed in 1..4 {
+        let schema = format!("cc_{seed}");
+        let config = config(&server.fields(&schema));
+        let warehouse = open(&config).await.unwrap();
+        let events = events(seed, 60);
+        let mut dice = Dice::new(seed);
+        let mut sent = [events.clone(), events[..20].to_vec()].concat();
+        dice.shuffle(&mut sent);
+        let mut rest = sent.as_slice();
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(1 + dice.below(40)));
+            write(&warehouse, &batch(now)).await.unwrap();
+            rest = later;
+        }
+        assert_eq!(
+            server.tables(&schema).await,
+            expected(&events).await,
+            "{seed}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_the_table_refuses_is_found_and_the_others_are_written() {
+    let server = Server::start().await;
+    let config = config(&server.fields("cc"));
+    let warehouse = open(&config).await.unwrap();
+    // Somebody changes the table under the sink.
+    server.query("DROP TABLE cc.fact_interactions").await;
+    let table = "CREATE TABLE cc.fact_interactions (event_id VARCHAR NOT NULL, interaction_id \
+        VARCHAR, event_timestamp TIMESTAMP_NTZ, interaction_type VARCHAR, direction VARCHAR NOT \
+        NULL, state VARCHAR, duration_seconds INTEGER, queue_name VARCHAR, agent_id VARCHAR, \
+        source_system VARCHAR, event_counter INTEGER, created_at TIMESTAMP_NTZ)";
+    server.query(table).await;
+    let event = |n: usize| {
+        let direction = if n == 37 { "" } else { "in" };
+        format!(
+            r#"{{"event_id":"e{n}","interaction_id":"i","timestamp":"2026-01-02T03:04:05Z","direction":"{direction}"}}"#
+        )
+    };
+    let events: Vec<String> = (0..50).map(event).collect();
+    let failure = warehouse.write(batch(&events)).await.unwrap_err();
+    assert_eq!(failure.losses().len(), 1, "{failure}");
+    let loss = &failure.losses()[0];
+    assert_eq!(loss.kind, Kind::Rejected);
+    assert!(
+        loss.cause.message.contains("must not be empty"),
+        "{failure}"
+    );
+    let refused = trunkline::event::Origin::new(0, 37);
+    assert_eq!(loss.which, trunkline::failure::Which::Only(vec![refused]));
+    let count = server
+        .query("SELECT count(*) FROM cc.fact_interactions")
+        .await;
+    assert_eq!(count[0][0].as_deref(), Some("49"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_and_missing_columns_are_told_at_the_start() {
+    let server = Server::start().await;
+    let mut fields = server.fields("cc");
+    fields[3].1 = "wrong-password";
+    let failure = open(&config(&fields)).await.err().unwrap();
+    assert_eq!(failure.kind(), Kind::Fatal);
+    let told = failure.to_string();
+    assert!(told.contains("Incorrect username or password"), "{told}");
+    assert!(!told.contains("wrong-password"));
+    let config = config(&server.fields("cc"));
+    open(&config).await.unwrap();
+    server
+        .query("ALTER TABLE cc.dim_agents DROP COLUMN source_system")
+        .await;
+    let failure = open(&config).await.err().unwrap();
+    let remedy = "ALTER TABLE \"CC\".\"DIM_AGENTS\" ADD COLUMN \"SOURCE_SYSTEM\" VARCHAR(255) \
+        DEFAULT 'GENESYS_CLOUD';";
+    assert!(failure.to_string().contains(remedy), "{failure}");
+}
+
+/// A failure in the middle of a transaction leaves nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_happens_as_a_whole_or_not() {
+    let server = Server::start().await;
+    let config = config(&server.fields("cc"));
+    let warehouse = open(&config).await.unwrap();
+    let events = batch(&events(5, 30));
+    let said = |code: &str| {
+        let data = r#"{"queryId":"q","errorCode":"x"}"#;
+        format!(r#"{{"success":false,"code":"{code}","message":"m 'value'","data":{data}}}"#)
+    };
+    for (code, kind) in [
+        ("000625", Kind::Transient),
+        ("000630", Kind::Transient),
+        ("390112", Kind::Disconnected),
+        ("390114", Kind::Disconnected),
+        ("003001", Kind::Fatal),
+    ] {
+        // The facts are in the transaction by then.
+        let about = "MERGE INTO \\\"CC\\\".\\\"DIM_QUEUES\\\"";
+        server.front.will(Fault::Answer(about, 200, said(code)));
+        let failure = loop {
+            let failure = warehouse.write(events.clone()).await.unwrap_err();
+            if server.front.left() == 0 {
+                break failure;
+            }
+            // The session before still holds its locks.
+            assert_eq!(failure.kind(), Kind::Transient, "{failure}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        };
+        assert_eq!(
+            (failure.kind(), server.front.left()),
+            (kind, 0),
+            "{code}: {failure}"
+        );
+        let count = server
+            .query("SELECT count(*) FROM cc.fact_interactions")
+            .await;
+        assert_eq!(count[0][0].as_deref(), Some("0"), "{code}");
+    }
+    for status in [429, 503] {
+        server
+            .front
+            .will(Fault::Answer("BEGIN", status, String::new()));
+        let failure = warehouse.write(events.clone()).await.unwrap_err();
+        assert_eq!(failure.kind(), Kind::Transient, "{failure}");
+    }
+    write(&warehouse, &events).await.unwrap();
+    let count = server
+        .query("SELECT count(*) > 0 FROM cc.fact_interactions")
+        .await;
+    assert_eq!(count[0][0].as_deref(), Some("true"));
+}
+
+/// Whether it was committed is not known: the batch comes again, and changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_to_a_commit_does_no_harm() {
+    let server = Server::start().await;
+    let config = config(&server.fields("cc"));
+    let warehouse = open(&config).await.unwrap();
+    server.front.will(Fault::Lose("COMMIT"));
+    let events = events(6, 30);
+    let failure = warehouse.write(batch(&events)).await.unwrap_err();
+    assert_eq!(failure.kind(), Kind::Transient, "{failure}");
+    write(&warehouse, &batch(&events)).await.unwrap();
+    assert_eq!(server.tables("cc").await, expected(&events).await);
+}
+
+/// `kill -9` while batches go in; what it said was written is there, and nothing is there twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_the_server_dies_during_a_load() {
+    let mut server = Server::start().await;
+    let config = config(&server.fields("cc"));
+    let warehouse = open(&config).await.unwrap();
+    let events = events(9, 200);
+    let (first, second) = events.split_at(100);
+    write(&warehouse, &batch(first)).await.unwrap();
+    let loading = tokio::spawn({
+        let (warehouse, second) = (warehouse.clone(), second.to_vec());
+        async move {
+            for part in second.chunks(10) {
+                write(&warehouse, &batch(part)).await.unwrap();
+            }
+        }
+    });
+    server
+        .until("SELECT count(*) > 26 FROM cc.fact_interactions")
+        .await;
+    server.kill();
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert!(!loading.is_finished(), "it died too late");
+    server.restart().await;
+    loading.await.unwrap();
+    assert_eq!(server.tables("cc").await, expected(&events).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_writes_nothing_and_says_what_is_not_encrypted() {
+    let server = Server::start().await;
+    let config = config(&server.fields("cc"));
+    let findings = config.probe().await;
+    let worst = findings.iter().map(|finding| finding.grade).max();
+    assert_eq!(worst, Some(Grade::Warning), "{findings:?}");
+    assert!(
+        findings[0].message.contains("not encrypted"),
+        "{findings:?}"
+    );
+    let seen = server.front.seen();
+    assert!(
+        !seen.iter().any(|seen| seen.body.contains("CREATE")),
+        "it wrote"
+    );
+    open(&config).await.unwrap();
+    let findings = config.probe().await;
+    assert!(
+        findings
+            .iter()
+            .any(|f| f.message.contains("has all tables")),
+        "{findings:?}"
+    );
+}
