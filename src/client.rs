@@ -7,4 +7,5 @@
 pub mod genesys;
 pub mod http;
 pub mod influx;
+pub mod postgres;
 pub mod tds;

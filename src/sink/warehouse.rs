@@ -20,6 +20,7 @@ mod load;
 mod memo;
 mod model;
 mod pool;
+mod postgres;
 mod refusal;
 mod row;
 mod schema;
@@ -64,6 +65,7 @@ impl Config {
     pub async fn probe(&self) -> Vec<Finding> {
         match &self.target {
             Target::Sqlite { .. } => sqlite::Sqlite::probe(self).await,
+            Target::Postgres(_) => postgres::Postgres::probe(self).await,
             Target::Synapse(_) => synapse::Synapse::probe(self).await,
         }
     }
@@ -77,6 +79,7 @@ impl Config {
         let shared = Arc::new(Shared::new(self.clone(), meter));
         let door: Arc<dyn Door> = match &self.target {
             Target::Sqlite { .. } => Arc::new(Thread::open::<sqlite::Sqlite>(shared).await?),
+            Target::Postgres(_) => pool::<postgres::Postgres>(shared).await?,
             Target::Synapse(_) => pool::<synapse::Synapse>(shared).await?,
         };
         Ok(Warehouse(door))
@@ -96,6 +99,7 @@ pub fn script(dialect: Dialect, schema: &str, staging: bool, wanted: Script<'_>)
         Script::Statements => {
             let statements = match dialect {
                 Dialect::Sqlite => sqlite::shown(schema, staging),
+                Dialect::Postgres => postgres::shown(schema, staging),
                 Dialect::Synapse => synapse::shown(schema, staging),
             };
             statements
@@ -116,10 +120,7 @@ fn ended(statement: &str) -> String {
 }
 
 /// A server's connections.
-async fn pool<S: Store>(shared: Arc<Shared>) -> Result<Arc<dyn Door>, Failure>
-where
-    Pool<S>: Door,
-{
+async fn pool<S: Store>(shared: Arc<Shared>) -> Result<Arc<dyn Door>, Failure> {
     Ok(Arc::new(Pool::<S>::open(shared).await?))
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::dialect::Dialect;
 use super::model::{INPUTS, SOURCE_SYSTEM, WIDTH};
+use crate::client::postgres;
 use crate::client::tds::Address;
 use crate::event::Path;
 use crate::setting::{Fields, Setting, is_name};
@@ -46,6 +47,8 @@ pub enum Target {
         /// `path`: the database file. Its folder is made if it is missing.
         path: PathBuf,
     },
+    /// `dialect: postgresql`.
+    Postgres(postgres::Settings),
     /// `dialect: synapse`.
     Synapse(Box<Address>),
 }
@@ -54,6 +57,7 @@ impl Target {
     fn check(dialect: Dialect, fields: &mut Fields<'_>) -> Option<Self> {
         match dialect {
             Dialect::Sqlite => read_path(fields).map(|path| Self::Sqlite { path }),
+            Dialect::Postgres => postgres::Settings::check(fields, 5432).map(Self::Postgres),
             Dialect::Synapse => synapse::read(fields).map(Box::new).map(Self::Synapse),
         }
     }
@@ -62,6 +66,7 @@ impl Target {
     pub fn dialect(&self) -> Dialect {
         match self {
             Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
             Self::Synapse(_) => Dialect::Synapse,
         }
     }

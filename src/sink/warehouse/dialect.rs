@@ -1,12 +1,14 @@
 //! The dialects of SQL. All of them mean the same; a dialect is one file below that says it in its
 //! own words.
 
+mod postgres;
 mod sqlite;
 pub(super) mod synapse;
 
 use super::model::{Column, Kind, Merge, Need, Sorted, TABLES, Table, VIEWS};
 use super::schema::{Found, holds};
 
+pub(super) use postgres::Postgres;
 pub(super) use sqlite::Sqlite;
 
 /// A dialect that can be written.
@@ -14,18 +16,24 @@ pub(super) use sqlite::Sqlite;
 pub enum Dialect {
     /// SQLite, embedded: needs no server.
     Sqlite,
+    /// PostgreSQL.
+    Postgres,
     /// Azure Synapse, dedicated SQL pool.
     Synapse,
 }
 
 impl Dialect {
     /// All dialects with the names that pipelines call them by.
-    pub const ALL: &'static [(&'static str, Dialect)] =
-        &[("sqlite", Dialect::Sqlite), ("synapse", Dialect::Synapse)];
+    pub const ALL: &'static [(&'static str, Dialect)] = &[
+        ("sqlite", Dialect::Sqlite),
+        ("postgresql", Dialect::Postgres),
+        ("synapse", Dialect::Synapse),
+    ];
 
     pub(super) fn words(self) -> &'static dyn Words {
         match self {
             Dialect::Sqlite => &Sqlite,
+            Dialect::Postgres => &Postgres,
             Dialect::Synapse => &synapse::Synapse,
         }
     }
@@ -148,6 +156,11 @@ pub(super) fn whole(words: &dyn Words, schema: &str, table: &Table) -> String {
         text.extend(words.index(schema, table.name, name, columns));
     }
     text
+}
+
+/// A text as it stands in a statement of a dialect where only the quote is special.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Text that is safe in a line of comment.
