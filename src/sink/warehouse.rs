@@ -109,7 +109,11 @@ pub fn script(dialect: Dialect, schema: &str, staging: bool, wanted: Script<'_>)
         Script::Statements => {
             let statements = match dialect {
                 Dialect::Sqlite => sqlite::shown(schema, staging),
+                Dialect::Postgres => postgres::shown(schema, staging),
                 Dialect::Synapse => synapse::shown(schema, staging),
+                Dialect::Redshift => redshift::shown(schema, staging),
+                Dialect::Snowflake => snowflake::shown(schema),
+                Dialect::BigQuery => bigquery::shown(schema),
             };
             statements
                 .iter()

@@ -14,7 +14,7 @@ use super::config::{Config, Target};
 use super::dialect::{self, ROWS, Words};
 use super::json;
 use super::load::{Load, Part};
-use super::model::{FACTS, FRESHNESS, MERGES, TABLES, VIEWS};
+use super::model::{FACTS, FRESHNESS, MERGES, Merge, TABLES, VIEWS};
 use super::refusal::Refusal;
 use super::row::Cells;
 use super::schema::{self, Found};
@@ -39,10 +39,9 @@ impl Store for BigQuery {
     async fn open(config: &Config) -> Result<Self, Failure> {
         let client = connect(config).await?;
         bring_up(&client, config).await?;
-        let merge = |merge| WORDS.merge(&config.schema, merge, &WORDS.source(merge));
         let store = Self {
             client,
-            merges: MERGES.iter().map(|table| merge(*table)).collect(),
+            merges: MERGES.iter().map(|of| merge(&config.schema, of)).collect(),
         };
         for merge in &store.merges {
             let proved = store.client.prove(merge, &[(ROWS, "[]")]).await;
@@ -53,12 +52,7 @@ impl Store for BigQuery {
 
     async fn load(&mut self, load: &Load<'_>) -> Result<Written, Trouble> {
         let mut parts: Vec<&Part<'_>> = load.parts.iter().collect();
-        // What says that rows are there comes after them.
-        parts.sort_by_key(|part| match part.merge.table {
-            table if table == FACTS.table => 1,
-            table if table == FRESHNESS.table => 2,
-            _ => 0,
-        });
+        parts.sort_by_key(|part| turn(part.merge));
         for part in parts {
             self.merge(part).await?;
         }
@@ -113,6 +107,26 @@ impl BigQuery {
             }
         }
     }
+}
+
+fn merge(schema: &str, merge: &Merge) -> String {
+    WORDS.merge(schema, merge, &WORDS.source(merge))
+}
+
+/// What says that rows are there comes after them.
+fn turn(merge: &Merge) -> u8 {
+    match merge.table {
+        table if table == FACTS.table => 1,
+        table if table == FRESHNESS.table => 2,
+        _ => 0,
+    }
+}
+
+/// All that a run says, in the order of one batch with rows for every table: each a job of its own.
+pub(super) fn shown(schema: &str) -> Vec<String> {
+    let mut merges = MERGES.to_vec();
+    merges.sort_by_key(|merge| turn(merge));
+    merges.iter().map(|of| merge(schema, of)).collect()
 }
 
 async fn connect(config: &Config) -> Result<Client, Failure> {

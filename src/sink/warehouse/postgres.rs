@@ -184,15 +184,6 @@ async fn prepare(
     schema: &str,
     merge: &'static Merge,
 ) -> Result<Prepared, Failure> {
-    let kinds = kinds(merge.table);
-    let text = |array: &dyn Fn(usize) -> String| {
-        let arrays = kinds.iter().enumerate();
-        let arrays: Vec<String> = arrays
-            .map(|(place, kind)| format!("{}::{}[]", array(place + 1), element(*kind).name()))
-            .collect();
-        let rows = format!("SELECT * FROM unnest({})", arrays.join(", "));
-        words.merge(schema, merge, &rows)
-    };
     let told = |error: Error| match error.code().map(|code| code.code()) {
         // ON CONFLICT found no unique index.
         Some("42P10") => {
@@ -207,18 +198,61 @@ async fn prepare(
         _ => session.failure(&error),
     };
     // Keys and rights show only when the statement is planned, which preparing it does not do.
-    let explain = format!("EXPLAIN {}", text(&|_| "'{}'".to_owned()));
+    let nothing = statement(words, schema, merge, &|_| "'{}'".to_owned());
+    let explain = format!("EXPLAIN {nothing}");
     session
         .connection
         .batch_execute(&explain)
         .await
         .map_err(told)?;
-    let bound = text(&|place| format!("${place}"));
-    let statement = session.connection.prepare(&bound).await.map_err(told)?;
+    let text = bound(words, schema, merge);
+    let statement = session.connection.prepare(&text).await.map_err(told)?;
     debug_assert!(statement.params().iter().all(<Array<'_> as ToSql>::accepts));
     Ok(Prepared {
         table: merge.table,
         statement,
-        kinds,
+        kinds: kinds(merge.table),
     })
+}
+
+/// A merge whose rows are arrays, one for each column. `array` says where each of them is.
+fn statement(
+    words: &dyn Words,
+    schema: &str,
+    merge: &Merge,
+    array: &dyn Fn(usize) -> String,
+) -> String {
+    let arrays: Vec<String> = kinds(merge.table)
+        .iter()
+        .enumerate()
+        .map(|(place, kind)| format!("{}::{}[]", array(place + 1), element(*kind).name()))
+        .collect();
+    let rows = format!("SELECT * FROM unnest({})", arrays.join(", "));
+    words.merge(schema, merge, &rows)
+}
+
+/// The same, as it is prepared.
+fn bound(words: &dyn Words, schema: &str, merge: &Merge) -> String {
+    statement(words, schema, merge, &|place| format!("${place}"))
+}
+
+/// All that a run says, in the order of one batch with rows for every table.
+pub(super) fn shown(schema: &str, staged: bool) -> Vec<String> {
+    let words = Dialect::Postgres.words();
+    let (create, loads) = match staged {
+        true => {
+            let (create, loads) = staging::shown(words, schema);
+            (Some(create), loads)
+        }
+        false => {
+            let merges = MERGES.iter();
+            let loads = merges.map(|merge| bound(words, schema, merge));
+            (None, loads.collect())
+        }
+    };
+    let mut all: Vec<String> = create.into_iter().collect();
+    all.push(session::begin("${statement_timeout}"));
+    all.extend(loads);
+    all.push("COMMIT".to_owned());
+    all
 }

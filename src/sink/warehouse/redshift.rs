@@ -41,31 +41,10 @@ impl Store for Redshift {
         let mut session = Session::open(settings(config)?).await?;
         let words = Dialect::Redshift.words();
         session.bring_up(words, config).await?;
-        let mut script = String::new();
-        for merge in MERGES {
-            let columns = merge.columns.iter().zip(kinds(merge.table));
-            let columns: Vec<String> = columns
-                .map(|(name, kind)| format!("{} {}", words.quote(name), words.kind(kind)))
-                .collect();
-            script.push_str(&temporary(&staging(merge), &columns));
-        }
-        if config.staging {
-            let columns = INPUTS
-                .iter()
-                .map(|input| format!("{} VARCHAR(65535)", input.name));
-            let columns: Vec<String> = std::iter::once("line BIGINT".to_owned())
-                .chain(columns)
-                .chain(["event_counter VARCHAR(20)".to_owned()])
-                .collect();
-            script.push_str(&temporary(TABLE, &columns));
-        }
+        let script = temporaries(config.staging).concat();
         let made = session.connection.batch_execute(&script).await;
         made.map_err(|error| session.failure(&error))?;
-        let tables: Vec<String> = MERGES
-            .iter()
-            .map(|merge| words.table(&config.schema, merge.table))
-            .collect();
-        session.also_begin(&format!("LOCK {}", tables.join(", ")));
+        session.also_begin(&lock(&config.schema));
         Ok(Self {
             session,
             inserts: HashMap::new(),
@@ -123,18 +102,14 @@ impl Redshift {
         for part in &load.parts {
             let staging = staging(part.merge);
             let kinds = kinds(part.merge.table);
-            // TRUNCATE would end the transaction.
-            self.execute(&format!("DELETE FROM {staging}")).await?;
+            self.execute(&emptied(&staging)).await?;
             let rows: Vec<Vec<Option<String>>> = part
                 .rows
                 .iter()
                 .map(|row| row.iter().map(text).collect())
                 .collect();
             self.fill(&staging, &kinds, &rows).await?;
-            let merge = Dialect::Redshift
-                .words()
-                .merge(&self.schema, part.merge, &staging);
-            self.execute(&merge).await?;
+            self.execute(&merged(&self.schema, part.merge)).await?;
         }
         Ok(())
     }
@@ -170,18 +145,7 @@ impl Redshift {
         if let Some(known) = self.inserts.get(&key) {
             return Ok(known.clone());
         }
-        let words = Dialect::Redshift.words();
-        let mut places = 1..;
-        let row = |_| {
-            let cells = kinds.iter().zip(&mut places);
-            let cells = cells.map(|(kind, place)| match kind {
-                Kind::Text(_) => format!("${place}"),
-                kind => format!("CAST(${place} AS {})", words.kind(*kind)),
-            });
-            format!("({})", cells.collect::<Vec<_>>().join(", "))
-        };
-        let values: Vec<String> = (0..rows).map(row).collect();
-        let text = format!("INSERT INTO {table} VALUES {}", values.join(", "));
+        let text = insertion(table, kinds, rows);
         // All as text, which is the same in the protocol's binary form and in its text form.
         let types = vec![Type::VARCHAR; rows * kinds.len()];
         let statement = self.session.connection.prepare_typed(&text, &types).await?;
@@ -195,21 +159,15 @@ impl Redshift {
         also: &Load<'_>,
     ) -> Result<Vec<(Refusal, usize)>, Error> {
         self.execute(self.session.begin()).await?;
-        self.execute(&format!("DELETE FROM {TABLE}")).await?;
-        let kinds: Vec<Kind> = std::iter::once(Kind::Long)
-            .chain(std::iter::repeat_n(Kind::Text(0), INPUTS.len() + 1))
-            .collect();
+        self.execute(&emptied(TABLE)).await?;
+        let kinds = staged_kinds();
         let rows: Vec<Vec<Option<String>>> = cells.iter().enumerate().map(staged).collect();
         self.fill(TABLE, &kinds, &rows).await?;
         let (query, refusals) = validation();
         let found = refused(&self.session, &query, &refusals).await?;
         for (merge, query) in queries(&self.source_system, "") {
-            let staging = staging(merge);
-            let merge = Dialect::Redshift
-                .words()
-                .merge(&self.schema, merge, &staging);
-            let script = format!("DELETE FROM {staging};\nINSERT INTO {staging} {query};\n{merge}");
-            self.execute(&script).await?;
+            let script = out_of_staging(&self.schema, merge, &query);
+            self.execute(&script.join(";\n")).await?;
         }
         self.parts(also).await?;
         self.execute("COMMIT").await?;
@@ -222,6 +180,107 @@ fn settings(config: &Config) -> Result<&Settings, Failure> {
         Target::Redshift(settings) => Ok(settings),
         _ => Err(Failure::fatal("warehouse_error", "no settings of Redshift")),
     }
+}
+
+/// The temporary tables that a connection has.
+fn temporaries(staged: bool) -> Vec<String> {
+    let words = Dialect::Redshift.words();
+    let table = |merge: &&Merge| {
+        let columns = merge.columns.iter().zip(kinds(merge.table));
+        let columns: Vec<String> = columns
+            .map(|(name, kind)| format!("{} {}", words.quote(name), words.kind(kind)))
+            .collect();
+        temporary(&staging(merge), &columns)
+    };
+    let mut all: Vec<String> = MERGES.iter().map(table).collect();
+    if staged {
+        let columns = INPUTS
+            .iter()
+            .map(|input| format!("{} VARCHAR(65535)", input.name));
+        let columns: Vec<String> = std::iter::once("line BIGINT".to_owned())
+            .chain(columns)
+            .chain(["event_counter VARCHAR(20)".to_owned()])
+            .collect();
+        all.push(temporary(TABLE, &columns));
+    }
+    all
+}
+
+/// Makes writers take turns.
+fn lock(schema: &str) -> String {
+    let words = Dialect::Redshift.words();
+    let tables: Vec<String> = MERGES
+        .iter()
+        .map(|merge| words.table(schema, merge.table))
+        .collect();
+    format!("LOCK {}", tables.join(", "))
+}
+
+/// TRUNCATE would end the transaction.
+fn emptied(table: &str) -> String {
+    format!("DELETE FROM {table}")
+}
+
+/// So many rows of bound texts into a temporary table of columns of these kinds.
+fn insertion(table: &str, kinds: &[Kind], rows: usize) -> String {
+    let words = Dialect::Redshift.words();
+    let mut places = 1..;
+    let row = |_| {
+        let cells = kinds.iter().zip(&mut places);
+        let cells = cells.map(|(kind, place)| match kind {
+            Kind::Text(_) => format!("${place}"),
+            kind => format!("CAST(${place} AS {})", words.kind(*kind)),
+        });
+        format!("({})", cells.collect::<Vec<_>>().join(", "))
+    };
+    let values: Vec<String> = (0..rows).map(row).collect();
+    format!("INSERT INTO {table} VALUES {}", values.join(", "))
+}
+
+fn merged(schema: &str, merge: &Merge) -> String {
+    Dialect::Redshift
+        .words()
+        .merge(schema, merge, &staging(merge))
+}
+
+/// The columns of the staging table of texts.
+fn staged_kinds() -> Vec<Kind> {
+    std::iter::once(Kind::Long)
+        .chain(std::iter::repeat_n(Kind::Text(0), INPUTS.len() + 1))
+        .collect()
+}
+
+/// What a query over the staging table of texts finds, into a table.
+fn out_of_staging(schema: &str, merge: &Merge, query: &str) -> [String; 3] {
+    let staging = staging(merge);
+    [
+        emptied(&staging),
+        format!("INSERT INTO {staging} {query}"),
+        merged(schema, merge),
+    ]
+}
+
+/// All that a run says, in the order of one batch with one row for every table.
+pub(super) fn shown(schema: &str, staged: bool) -> Vec<String> {
+    let mut all = temporaries(staged);
+    all.extend(["BEGIN".to_owned(), lock(schema)]);
+    if staged {
+        all.extend([emptied(TABLE), insertion(TABLE, &staged_kinds(), 1)]);
+        all.push(validation().0);
+        all.push(format!("DELETE FROM {TABLE} WHERE line IN ($1)"));
+        for (merge, query) in queries("source_system", "") {
+            all.extend(out_of_staging(schema, merge, &query));
+        }
+    } else {
+        for merge in MERGES {
+            let staging = staging(merge);
+            all.push(emptied(&staging));
+            all.push(insertion(&staging, &kinds(merge.table), 1));
+            all.push(merged(schema, merge));
+        }
+    }
+    all.push("COMMIT".to_owned());
+    all
 }
 
 fn temporary(name: &str, columns: &[String]) -> String {

@@ -39,10 +39,9 @@ impl Store for Snowflake {
     async fn open(config: &Config) -> Result<Self, Failure> {
         let session = connect(config).await?;
         bring_up(&session, config).await?;
-        let merge = |merge| WORDS.merge(&config.schema, merge, &WORDS.source(merge));
         let mut store = Self {
             session: Arc::new(session),
-            merges: MERGES.iter().map(|table| merge(*table)).collect(),
+            merges: merges(&config.schema),
             begun: false,
         };
         store.prove().await?;
@@ -151,6 +150,21 @@ impl Drop for Snowflake {
             });
         }
     }
+}
+
+fn merges(schema: &str) -> Vec<String> {
+    let merges = MERGES.iter();
+    merges
+        .map(|merge| WORDS.merge(schema, merge, &WORDS.source(merge)))
+        .collect()
+}
+
+/// All that a run says, in the order of one batch with rows for every table.
+pub(super) fn shown(schema: &str) -> Vec<String> {
+    let mut all = vec!["BEGIN".to_owned()];
+    all.extend(merges(schema));
+    all.push("COMMIT".to_owned());
+    all
 }
 
 async fn connect(config: &Config) -> Result<Session, Failure> {

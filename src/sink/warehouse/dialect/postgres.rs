@@ -76,9 +76,14 @@ impl Words for Postgres {
     fn role(&self, schema: &str, role: &str) -> String {
         let (name, schema) = (self.quote(role), self.quote(schema));
         let create = format!("CREATE ROLE {name} NOLOGIN");
+        // A name may have the very letters that end the block.
+        let mut tag = "$do$".to_owned();
+        while role.contains(&tag) {
+            tag.insert_str(1, "do_");
+        }
         format!(
-            "DO $do$ BEGIN\n    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {}) THEN\n        \
-             EXECUTE {};\n    END IF;\nEND $do$;\n\
+            "DO {tag} BEGIN\n    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {}) THEN\n        \
+             EXECUTE {};\n    END IF;\nEND {tag};\n\
              GRANT USAGE ON SCHEMA {schema} TO {name};\n\
              GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {name};\n\
              ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {name};\n",

@@ -36,33 +36,16 @@ impl Staging {
         words: &dyn Words,
         config: &Config,
     ) -> Result<Self, Failure> {
-        let columns: Vec<String> = INPUTS.iter().map(|i| format!("{} text", i.name)).collect();
-        let create = format!(
-            "CREATE TEMP TABLE IF NOT EXISTS {TABLE} (line bigint, {}, event_counter text) \
-             ON COMMIT DELETE ROWS",
-            columns.join(", ")
-        );
         let connection = &session.connection;
-        let created = connection.batch_execute(&create).await;
+        let created = connection.batch_execute(&create()).await;
         created.map_err(|error| session.failure(&error))?;
-        let arrays: Vec<String> = (2..=INPUTS.len() + 2)
-            .map(|n| format!("${n}::text[]"))
-            .collect();
-        let insert = format!(
-            "INSERT INTO {TABLE} SELECT * FROM unnest($1::int8[], {})",
-            arrays.join(", ")
-        );
-        let insert = connection.prepare(&insert).await;
+        let insert = connection.prepare(&insert()).await;
         let (validate, refusals) = validation();
-        let queries = queries(&config.source_system, "COLLATE \"C\"");
         Ok(Self {
             insert: insert.map_err(|error| session.failure(&error))?,
             validate,
             refusals,
-            merges: queries
-                .iter()
-                .map(|(merge, query)| words.merge(&config.schema, merge, query))
-                .collect(),
+            merges: merges(words, &config.schema, &config.source_system),
         })
     }
 
@@ -134,6 +117,41 @@ pub(in super::super) async fn refused(
         session.connection.batch_execute(&delete).await?;
     }
     Ok(found)
+}
+
+fn create() -> String {
+    let columns: Vec<String> = INPUTS.iter().map(|i| format!("{} text", i.name)).collect();
+    format!(
+        "CREATE TEMP TABLE IF NOT EXISTS {TABLE} (line bigint, {}, event_counter text) \
+         ON COMMIT DELETE ROWS",
+        columns.join(", ")
+    )
+}
+
+fn insert() -> String {
+    let arrays: Vec<String> = (2..=INPUTS.len() + 2)
+        .map(|n| format!("${n}::text[]"))
+        .collect();
+    format!(
+        "INSERT INTO {TABLE} SELECT * FROM unnest($1::int8[], {})",
+        arrays.join(", ")
+    )
+}
+
+fn merges(words: &dyn Words, schema: &str, source_system: &str) -> Vec<String> {
+    let queries = queries(source_system, "COLLATE \"C\"");
+    let merges = queries.iter();
+    merges
+        .map(|(merge, query)| words.merge(schema, merge, query))
+        .collect()
+}
+
+/// All that a staged load says between beginning and commit, in its order.
+pub(in super::super) fn shown(words: &dyn Words, schema: &str) -> (String, Vec<String>) {
+    let mut all = vec![insert(), validation().0];
+    all.push(format!("DELETE FROM {TABLE} WHERE line IN ($1)"));
+    all.extend(merges(words, schema, "source_system"));
+    (create(), all)
 }
 
 /// One query for all checks, in the order in which the direct load makes them.
