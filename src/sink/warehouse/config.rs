@@ -108,6 +108,23 @@ impl Config {
         })
     }
 
+    /// A warehouse there, with every other field as it is by default.
+    pub fn new(target: Target) -> Self {
+        Self {
+            connections: match target.dialect() {
+                Dialect::Sqlite => 1,
+                _ => CONNECTIONS,
+            },
+            target,
+            schema: SCHEMA.to_owned(),
+            auto_create: true,
+            source_system: SOURCE_SYSTEM.to_owned(),
+            staging: false,
+            freshness: true,
+            paths: default_paths(),
+        }
+    }
+
     /// Calls `visit` with every path that is read from events.
     pub fn paths(&mut self, visit: &mut dyn FnMut(&mut Path)) {
         self.paths.iter_mut().for_each(visit);

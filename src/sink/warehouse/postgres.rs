@@ -175,16 +175,15 @@ fn settings(config: &Config) -> Result<&Settings, Failure> {
     }
 }
 
-/// Prepares a merge, which also proves that it can run on the tables as they are.
+/// Prepares a merge, and proves that it can run on the tables as they are.
 async fn prepare(
     session: &Session,
     words: &dyn Words,
     schema: &str,
     merge: &'static Merge,
 ) -> Result<Prepared, Failure> {
-    let text = statement(words, schema, merge);
-    let prepared = session.connection.prepare(&text).await;
-    let statement = prepared.map_err(|error| match error.code().map(|code| code.code()) {
+    let text = |array: &dyn Fn(usize) -> String| statement(words, schema, merge, array);
+    let told = |error: Error| match error.code().map(|code| code.code()) {
         // ON CONFLICT found no unique index.
         Some("42P10") => {
             let table = words.table(schema, merge.table);
@@ -196,7 +195,16 @@ async fn prepare(
             Failure::fatal("warehouse_schema", message)
         }
         _ => session.failure(&error),
-    })?;
+    };
+    // Keys and rights show only when the statement is planned, which preparing it does not do.
+    let explain = format!("EXPLAIN {}", text(&|_| "'{}'".to_owned()));
+    session
+        .connection
+        .batch_execute(&explain)
+        .await
+        .map_err(told)?;
+    let bound = text(&|place| format!("${place}"));
+    let statement = session.connection.prepare(&bound).await.map_err(told)?;
     debug_assert!(statement.params().iter().all(<Array<'_> as ToSql>::accepts));
     Ok(Prepared {
         table: merge.table,
@@ -205,11 +213,17 @@ async fn prepare(
     })
 }
 
-fn statement(words: &dyn Words, schema: &str, merge: &Merge) -> String {
+/// A merge of arrays; `array` gives the one at each place, from 1.
+fn statement(
+    words: &dyn Words,
+    schema: &str,
+    merge: &Merge,
+    array: &dyn Fn(usize) -> String,
+) -> String {
     let arrays: Vec<String> = kinds(merge.table)
         .iter()
         .enumerate()
-        .map(|(place, kind)| format!("${}::{}[]", place + 1, element(*kind).name()))
+        .map(|(place, kind)| format!("{}::{}[]", array(place + 1), element(*kind).name()))
         .collect();
     let rows = format!("SELECT * FROM unnest({})", arrays.join(", "));
     words.merge(schema, merge, &rows)
@@ -225,12 +239,13 @@ pub(super) fn shown(schema: &str, staged: bool) -> Vec<String> {
         }
         false => {
             let merges = MERGES.iter();
-            let loads = merges.map(|merge| statement(words, schema, merge));
+            let loads =
+                merges.map(|merge| statement(words, schema, merge, &|place| format!("${place}")));
             (None, loads.collect())
         }
     };
     let mut all: Vec<String> = create.into_iter().collect();
-    all.push(session::BEGIN.to_owned());
+    all.push(session::begin("${statement_timeout}"));
     all.extend(loads);
     all.push("COMMIT".to_owned());
     all

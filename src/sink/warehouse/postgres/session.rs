@@ -12,6 +12,12 @@ use crate::failure::Failure;
 /// How often tables are made when another program makes them at the same moment.
 const TRIES: u32 = 5;
 
+/// What begins a transaction, with its time-out in milliseconds. Said with the transaction, not with
+/// the session: a pooler between us may give the session to somebody else afterwards.
+pub(super) fn begin(timeout: impl std::fmt::Display) -> String {
+    format!("BEGIN; SET LOCAL statement_timeout = {timeout}; SET LOCAL timezone = 'UTC'")
+}
+
 /// A connection, and what every transaction on it begins with.
 pub(in super::super) struct Session {
     pub connection: Connection,
@@ -23,12 +29,7 @@ impl Session {
     pub async fn open(settings: &Settings) -> Result<Self, Failure> {
         Ok(Self {
             connection: Connection::open(settings).await?,
-            // With the transaction, not with the session: a pooler between us may give the session
-            // to somebody else afterwards.
-            begin: format!(
-                "BEGIN; SET LOCAL statement_timeout = {}; SET LOCAL timezone = 'UTC'",
-                settings.statement_timeout.as_millis()
-            ),
+            begin: begin(settings.statement_timeout.as_millis()),
             place: settings.place(),
         })
     }
