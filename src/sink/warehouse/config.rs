@@ -38,7 +38,8 @@ pub struct Config {
     pub auto_create: bool,
     /// `source_system`: stands in every row's column of that name; default `GENESYS_CLOUD`.
     pub source_system: String,
-    /// `staging`: load batches as text into a staging table and check them there; default false.
+    /// `staging`: load batches as text into a staging table and check them there; default false. Not
+    /// for Snowflake and BigQuery.
     pub staging: bool,
     /// `freshness`: keep the table `load_freshness`, in the transaction of each batch; default true.
     pub freshness: bool,
@@ -116,6 +117,15 @@ impl Config {
         let auto_create = fields.or("auto_create", true);
         let source_system = read_source_system(fields);
         let staging = fields.or("staging", false);
+        if staging && matches!(dialect, Some(Dialect::Snowflake | Dialect::BigQuery)) {
+            fields
+                .error(
+                    "conflicting-fields",
+                    fields.span_of("staging"),
+                    "this dialect has no staging table",
+                )
+                .hint("rows are checked before they are sent: take `staging` away");
+        }
         let freshness = fields.or("freshness", true);
         let paths = read_paths(fields);
         Some(Self {

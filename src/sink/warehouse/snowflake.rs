@@ -5,6 +5,8 @@
 
 mod probe;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
