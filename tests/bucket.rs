@@ -47,8 +47,8 @@ async fn s3_by_moto() {
 async fn s3_by_s3s_fs() {
     let server = StorageServer::start(Kind::S3sFs).await;
     let shelf = server.bucket("exports").await;
-    // It sorts folder by folder, and S3 by bytes: what both sort alike.
-    let both = |key: &&str| key.matches('/').count() == 1;
+    // It says that keys are encoded, and they are not: those that are the same either way.
+    let both = |key: &&str| !key.contains(['+', '%']);
     let odd: Vec<_> = table::ODD.into_iter().filter(both).collect();
     table::check(
         &server.location("exports"),

@@ -29,8 +29,15 @@ fn settings(server: &StorageServer, name: &str) -> Settings {
 }
 
 /// A call of SQS's query protocol, which the server still takes.
-async fn call(server: &StorageServer, query: &str) {
-    storage::request("POST", &format!("{}/?{query}", server.url()), Vec::new()).await;
+async fn call(server: &StorageServer, form: &str) {
+    // It knows by the scope which service is meant.
+    let by = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/sqs/aws4_request, \
+        SignedHeaders=host, Signature=00";
+    let headers = [
+        ("authorization", by),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    storage::answer("POST", &server.url(), headers.into(), form.into()).await;
 }
 
 /// A queue that hears of new objects in the bucket `exports`.
