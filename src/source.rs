@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::codec::{Compression, Framing, Limits};
 use crate::failure::Failure;
-use crate::layer::{Replays, SourceContext, SourcePart, VisitPaths};
+use crate::layer::{Probing, Replays, SourceContext, SourcePart, VisitPaths};
 use crate::setting::{Fields, Size};
 use crate::stage::{OpenSource, Source};
 
@@ -124,6 +124,14 @@ impl SourcePart for Config {
 
     fn wants_simulator(&self) -> bool {
         matches!(self, Self::GenesysWebsocket(source) if source.config().wants_simulator())
+    }
+
+    fn probe(&self) -> Probing<'_> {
+        let found = match self {
+            Self::File(config) => vec![file::probe(config)],
+            Self::GenesysWebsocket(_) | Self::Stdin(_) => Vec::new(),
+        };
+        Box::pin(std::future::ready(found))
     }
 
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource {

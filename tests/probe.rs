@@ -63,6 +63,7 @@ fn a_sink_that_cannot_be_used_fails_it() {
         text.contains("  sink rows (warehouse)\n    error:   "),
         "{text}"
     );
+    assert!(text.contains("  source in (file)\n    ok:      "), "{text}");
     // Offline all is well.
     assert_eq!(validate(folder.path(), &[]).0.status.code(), Some(0));
 

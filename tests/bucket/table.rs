@@ -173,8 +173,8 @@ async fn changes(bucket: &Bucket, shelf: &Shelf) {
         ReadError::Gone
     );
     assert_eq!(bucket.head("change").await.unwrap_err(), ReadError::Gone);
+    // What leads out of the bucket is not found there, whatever a server makes of it.
     for key in ["../exports/range", "/range", "never"] {
-        let error = bucket.head(key).await.unwrap_err();
-        assert!(!error.is_passing(), "{key}: {error:?}");
+        assert!(bucket.head(key).await.is_err(), "{key}");
     }
 }
