@@ -1,6 +1,6 @@
 # What is done often, by its short name. `make test` needs Rust, a C compiler, and servers that the
-# tests start for themselves: redis-server, victoria-metrics, influxd, and Python with the SDK of
-# Genesys Cloud (`.ci/servers` installs what is missing).
+# tests start for themselves: redis-server, victoria-metrics, influxd, Python with the SDK of
+# Genesys Cloud and with moto, s3s-fs, and Azurite on node (`.ci/servers` installs what is missing).
 
 # Seconds for each fuzz target, and more flags of libFuzzer (such as a seed, for the same inputs
 # again).

@@ -139,6 +139,11 @@ impl SourcePart for Config {
                 Box::pin(futures::future::ready(Vec::new()))
             }
         }
+        let found = match self {
+            Self::File(config) => vec![file::probe(config)],
+            Self::GenesysWebsocket(_) | Self::Stdin(_) => Vec::new(),
+        };
+        Box::pin(std::future::ready(found))
     }
 
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource {

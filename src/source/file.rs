@@ -27,6 +27,7 @@ use crate::codec::{Compression, Feed, Limits};
 use crate::diagnostic::Span;
 use crate::event::PathSet;
 use crate::failure::Failure;
+use crate::layer::{Finding, Grade};
 use crate::observe::Progress;
 use crate::setting::{Fields, Node};
 use crate::stage::{Checkpoint, Delivery, Source};
@@ -156,11 +157,7 @@ pub fn open(
     cursor: Vec<Checkpoint>,
     progress: Progress,
 ) -> Result<Box<dyn Source>, Failure> {
-    let listing = Listing::new(config).map_err(|reason| {
-        let message = format!("not a pattern of file names: {reason}");
-        Failure::fatal("bad_pattern", message)
-    })?;
-    listing.probe()?;
+    let listing = listing(config)?;
     if config.read == ReadMode::Follow {
         progress.unbounded();
     }
@@ -172,6 +169,24 @@ pub fn open(
         feed,
         progress: shown,
     }))
+}
+
+/// What is to be read, once there is something to look into.
+fn listing(config: &Config) -> Result<Listing, Failure> {
+    let listing = Listing::new(config).map_err(|reason| {
+        let message = format!("not a pattern of file names: {reason}");
+        Failure::fatal("bad_pattern", message)
+    })?;
+    listing.probe()?;
+    Ok(listing)
+}
+
+/// Whether there is anything to read, in a sentence.
+pub(super) fn probe(config: &Config) -> Finding {
+    match listing(config) {
+        Ok(_) => Finding::new(Grade::Good, "the file or folder is there"),
+        Err(failure) => Finding::new(Grade::Error, failure.losses()[0].cause.message.clone()),
+    }
 }
 
 /// Files, one after the other.

@@ -135,7 +135,7 @@ impl Location {
     /// another kind of store are left unused, so that one file can serve several.
     pub fn check(fields: &mut Fields<'_>) -> Option<Self> {
         let address = read_address(fields);
-        let prefix = fields.filled("prefix").unwrap_or_else(String::new);
+        let prefix = fields.filled::<String>("prefix").unwrap_or_default();
         let settings = read_settings(fields);
         let (sort, name, mut folder) = address?;
         let from_variable = |node: &crate::setting::Node| node.from_variable;
