@@ -16,7 +16,7 @@ dead_letter: { type: file, path: letters.ndjson }
 sources:
   exports: { type: s3_export, url: exports, read: once, range: 64KiB, max_read_ahead: 256KiB, batch_events: 100 }
 sinks:
-  out: { type: file, path: out.ndjson, input: exports }
+  out: { type: file, path: out.ndjson, inputs: [exports] }
 ";
 
 fn start(folder: &Path) -> Child {
