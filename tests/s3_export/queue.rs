@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 
 use crate::bench::{Bench, lines, records};
 use crate::on;
-use crate::storage::{Kind, Shelf, StorageServer, answer};
+use crate::storage::{Kind, Shelf, StorageServer, answer, request};
 
 /// A queue that is told of every object.
 struct Setting {
@@ -32,7 +32,7 @@ impl Setting {
              <Queue>arn:aws:sqs:us-east-1:123456789012:told</Queue>\
              <Event>s3:ObjectCreated:*</Event></QueueConfiguration></NotificationConfiguration>";
         let url = format!("{}/exports?notification", setting.server.url());
-        answer("PUT", &url, HashMap::new(), wanted.into()).await;
+        request("PUT", &url, wanted.into()).await;
         setting
     }
 
