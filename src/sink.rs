@@ -13,7 +13,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::failure::Failure;
-use crate::layer::{Kept, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths};
+use crate::layer::{
+    Finding, Grade, Kept, Probing, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths,
+};
 use crate::setting::Fields;
 use crate::stage::Stage;
 
@@ -121,6 +123,17 @@ impl SinkPart for Config {
         }
     }
 
+    fn probe(&self) -> Probing<'_> {
+        match self {
+            Self::Warehouse(config) => async { findings(config.probe().await) }.boxed(),
+            Self::Activity(_)
+            | Self::Blackhole(_)
+            | Self::File(_)
+            | Self::Influxdb(_)
+            | Self::Stdout(_) => Box::pin(futures::future::ready(Vec::new())),
+        }
+    }
+
     fn build(self: Box<Self>, context: SinkContext) -> BoxFuture<'static, Result<Stage, Failure>> {
         async move {
             Ok(match *self {
@@ -148,5 +161,17 @@ impl SinkPart for Config {
             })
         }
         .boxed()
+    }
+}
+
+/// What a component says about itself in one sentence.
+fn findings(told: Result<String, Failure>) -> Vec<Finding> {
+    match told {
+        Ok(message) => vec![Finding::new(Grade::Good, message)],
+        Err(failure) => failure
+            .losses()
+            .iter()
+            .map(|loss| Finding::new(Grade::Error, loss.cause.message.clone()))
+            .collect(),
     }
 }
