@@ -7,6 +7,8 @@ mod bench;
 mod queue;
 #[path = "s3_export/restart.rs"]
 mod restart;
+#[path = "s3_export/settings.rs"]
+mod settings;
 #[path = "kit/storage.rs"]
 mod storage;
 
@@ -209,7 +211,7 @@ async fn a_trigger_has_it_look_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_object_that_changes_while_it_is_read_is_told_and_read_anew() {
-    let server = StorageServer::start(Kind::S3sFs).await;
+    let server = StorageServer::start(Kind::Moto).await;
     let shelf = server.bucket("exports").await;
     let (old, new) = (records("old", 3000), records("new", 3000));
     shelf.put("a", lines(&old)).await;

@@ -72,10 +72,10 @@ impl Bench {
     }
 
     async fn opened(&mut self) -> Result<&mut Box<dyn Source>, Failure> {
-        Ok(match &mut self.source {
-            Some(source) => source,
-            None => self.source.insert((self.open)().await?),
-        })
+        if self.source.is_none() {
+            self.source = Some((self.open)().await?);
+        }
+        Ok(self.source.as_mut().unwrap())
     }
 
     /// The next delivery, with as many openings as that takes.
