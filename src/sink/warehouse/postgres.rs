@@ -206,9 +206,13 @@ async fn prepare(
     };
     // Keys and rights show only when the statement is planned, which preparing it does not do.
     let explain = format!("EXPLAIN {}", text(&|_| "'{}'".to_owned()));
-    session.connection.batch_execute(&explain).await.map_err(told)?;
-    let statement = session.connection.prepare(&text(&|place| format!("${place}")));
-    let statement = statement.await.map_err(told)?;
+    session
+        .connection
+        .batch_execute(&explain)
+        .await
+        .map_err(told)?;
+    let bound = text(&|place| format!("${place}"));
+    let statement = session.connection.prepare(&bound).await.map_err(told)?;
     debug_assert!(statement.params().iter().all(<Array<'_> as ToSql>::accepts));
     Ok(Prepared {
         table: merge.table,
