@@ -154,7 +154,7 @@ impl Drop for Database {
 
 /// The shipped bucket in a server of S3, and what a pipeline has to be told of it.
 async fn bucket(place: &mut Place) -> StorageServer {
-    let server = StorageServer::start(Kind::S3sFs).await;
+    let server = StorageServer::start(Kind::Moto).await;
     let shelf = server.bucket("exports").await;
     for object in make().objects {
         shelf
