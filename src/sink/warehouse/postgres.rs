@@ -24,10 +24,12 @@ use crate::client::postgres::Settings;
 use crate::failure::Failure;
 use crate::layer::Finding;
 
-use arrays::{Array, element, kinds};
+pub(super) use arrays::kinds;
+use arrays::{Array, element};
 pub(super) use probe::probe;
 pub(super) use session::Session;
-pub(super) use staging::Staging;
+use staging::Staging;
+pub(super) use staging::{TABLE, queries, refused, validation};
 
 /// A connection, with what is prepared on it.
 pub(super) struct Postgres {
