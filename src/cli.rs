@@ -4,6 +4,7 @@ mod buffer;
 mod check;
 mod dlq;
 mod draw;
+mod probe;
 mod reload;
 mod run;
 mod show;
@@ -56,7 +57,7 @@ enum Command {
     /// exit code is 0. A second signal ends the process at once; nothing that was answered is lost.
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArguments),
-    /// Check pipelines without running them; connects to nothing.
+    /// Check pipelines without running them; connects to nothing unless asked to probe.
     ///
     /// Reads the files given and those that their settings name. Exit code 0 when there is no
     /// error, 1 when there is.
@@ -68,6 +69,17 @@ enum Command {
         /// How to show what is wrong.
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
+        /// Then connect every source and sink, and say what they find; nothing is written.
+        ///
+        /// Whether they answer, take the credentials and are encrypted, and what the credentials can
+        /// do beyond what is needed. Files with mistakes are not probed. Warnings do not change the
+        /// exit code, errors do.
+        #[arg(long)]
+        probe: bool,
+        /// Seconds that each source and sink has to answer a probe.
+        #[arg(long, value_name = "SECONDS", default_value_t = 20, requires = "probe",
+            value_parser = clap::value_parser!(u64).range(1..=600))]
+        probe_timeout: u64,
     },
     /// Draw a pipeline.
     #[command(after_help = GRAPH_EXAMPLES)]
@@ -114,6 +126,7 @@ const RUN_EXAMPLES: &str = "Examples:
   cat events.ndjson | trunkline run from-stdin.yaml";
 const VALIDATE_EXAMPLES: &str = "Examples:
   trunkline validate pipelines/quickstart.yaml
+  trunkline validate --probe live.yaml               see whether all it talks to is there
   trunkline validate --format github pipelines/*.yaml  annotations in a pull request
   trunkline validate --format json p.yaml | jq .";
 const GRAPH_EXAMPLES: &str = "Examples:
@@ -187,7 +200,15 @@ pub fn main() -> ExitCode {
     let Arguments { color, command } = Arguments::parse();
     match command {
         Command::Run(arguments) => run::run(arguments, color),
-        Command::Validate { files, format } => check::validate(&files, format, color),
+        Command::Validate {
+            files,
+            format,
+            probe,
+            probe_timeout,
+        } => {
+            let probe = probe.then(|| std::time::Duration::from_secs(probe_timeout));
+            check::validate(&files, format, color, probe)
+        }
         Command::Graph { file, format } => draw::graph(&file, format, color),
         Command::Dlq { command } => dlq::dlq(command, color),
         Command::Buffer { command } => buffer::buffer(command, color),

@@ -13,6 +13,7 @@ pub mod encryption;
 mod interface;
 pub mod outline;
 mod print;
+pub mod probe;
 pub mod promise;
 mod pump;
 pub mod replay;

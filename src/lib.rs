@@ -59,6 +59,14 @@
 //! order. What fails is delivered again by the pump from memory, or by the transport behind the
 //! source. Deliveries with a checkpoint are settled in order, so a cursor never passes a hole.
 //!
+//! # Objects
+//!
+//! [`source::s3_export`] remembers which objects it has handed over, by hashes, one row each inside its
+//! look-back window; what is older is remembered as a whole, so that the state does not grow for ever.
+//! Ranges are fetched side by side and framed in the order in which their objects were found, so
+//! places are settled in that order too. Its memory outlives a connection: what was handed over is
+//! the engine's to deliver, and is not read again by the next.
+//!
 //! # A source that cannot go back
 //!
 //! A source does not reconnect by itself: it fails, and its pump opens it again. One does

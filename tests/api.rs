@@ -198,6 +198,33 @@ async fn ready_is_only_who_runs() {
 }
 
 #[tokio::test]
+async fn a_source_is_told_to_look_at_once() {
+    let observer = Observer::new("exports");
+    let _meters = ["bucket", "pipe"].map(|name| observer.node(name, NodeKind::Source, "test"));
+    let trigger = observer.triggers().register(&"bucket".into());
+    let server = Server::of(&[observer]).await;
+    let path = |name: &str| format!("/api/v1/sources/{name}/trigger");
+    // Twice before it looks is as good as once.
+    for _ in 0..2 {
+        let answer = ask(server.address, "POST", &path("bucket")).await;
+        assert_eq!(answer.status, 202);
+        assert_eq!(answer.json()["triggered"], true);
+    }
+    trigger.pulled().await;
+    assert!(futures::poll!(std::pin::pin!(trigger.pulled())).is_pending());
+    ask(server.address, "POST", &path("pipe"))
+        .await
+        .is_problem(409);
+    ask(server.address, "POST", &path("none"))
+        .await
+        .is_problem(404);
+    let refused = ask(server.address, "GET", &path("bucket")).await;
+    refused.is_problem(405);
+    assert!(refused.head.contains("allow: POST\r\n"), "{}", refused.head);
+    server.end().await;
+}
+
+#[tokio::test]
 async fn what_is_not_there_or_not_allowed_is_a_problem_document() {
     let server = Server::of(&[calls()]).await;
     for path in [

@@ -16,6 +16,7 @@ const MAY_SLEEP: &[&str] = &[
     "tests/participant_sync/process.rs",
     "tests/quickstart/disturbed.rs",
     "tests/reload_process.rs",
+    "tests/s3_export/restart.rs",
     "tests/shared_state.rs",
     "tests/shared_state/pipeline.rs",
     "tests/shared_state/server.rs",

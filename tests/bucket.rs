@@ -38,6 +38,7 @@ async fn s3_by_moto() {
         &server.location("exports"),
         &server.location("other"),
         &shelf,
+        &table::ODD,
     )
     .await;
 }
@@ -46,10 +47,14 @@ async fn s3_by_moto() {
 async fn s3_by_s3s_fs() {
     let server = StorageServer::start(Kind::S3sFs).await;
     let shelf = server.bucket("exports").await;
+    // It says that keys are encoded, and they are not: those that are the same either way.
+    let both = |key: &&str| !key.contains(['+', '%']);
+    let odd: Vec<_> = table::ODD.into_iter().filter(both).collect();
     table::check(
         &server.location("exports"),
         &server.location("other"),
         &shelf,
+        &odd,
     )
     .await;
 }
@@ -62,6 +67,7 @@ async fn azure_by_azurite() {
         &server.location("exports"),
         &server.location("other"),
         &shelf,
+        &table::ODD,
     )
     .await;
 }
@@ -70,7 +76,13 @@ async fn azure_by_azurite() {
 async fn google_by_the_xml_of_moto() {
     let server = StorageServer::start(Kind::Moto).await;
     let shelf = server.bucket("exports").await;
-    table::check(&server.google("exports"), &server.google("other"), &shelf).await;
+    table::check(
+        &server.google("exports"),
+        &server.google("other"),
+        &shelf,
+        &table::ODD,
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,7 +96,7 @@ async fn a_local_folder() {
     };
     let other = location(dir.path().join("other"));
     let shelf = Shelf::Folder(exports.clone());
-    table::check(&location(exports), &other, &shelf).await;
+    table::check(&location(exports), &other, &shelf, &table::ODD).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,13 +222,15 @@ async fn a_listing_that_lies_ends() {
         for location in liar.locations() {
             let bucket = Bucket::open(&location).await.unwrap();
             let listed = all(&bucket, "p/", None).await;
-            // Only S3's order is known to be that of bytes, so only there is another one a lie.
+            // Only S3's order is known to be that of bytes, and only its client looks what the XML
+            // calls itself.
             let strict = matches!(location.store, Store::S3(_));
+            let loose = ["keys out of turn", "an error that is called a success"];
             match listed {
                 Err(failure) => assert!(!format!("{failure:?}").contains("hush"), "{failure:?}"),
                 Ok(found) => {
                     assert!(
-                        !strict && name == "keys out of turn",
+                        !strict && loose.contains(&name),
                         "{name} at {location}: {found:?}"
                     );
                 }

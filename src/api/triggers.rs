@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::routes::{Observers, Problem};
@@ -37,7 +37,10 @@ pub(super) async fn pull(
 /// Any other method.
 pub(super) async fn refuse() -> Response {
     let detail = "this path is posted to";
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).into_response()
+    let mut answer = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail).into_response();
+    let methods = HeaderValue::from_static("POST");
+    answer.headers_mut().insert(header::ALLOW, methods);
+    answer
 }
 
 fn has_source(observer: &Observer, name: &str) -> bool {

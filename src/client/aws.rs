@@ -154,9 +154,14 @@ impl HttpConnector for Wire {
         HttpConnectorFuture::new(async move {
             let user = |_| ConnectorError::user("a request that HTTP cannot carry".into());
             let request = request.try_into_http1x().map_err(user)?;
+            let path = request.uri().path().to_owned();
             let request = request.map(reqwest::Body::wrap);
             let request = reqwest::Request::try_from(request)
                 .map_err(|_| ConnectorError::user("a request that has no URL".into()))?;
+            // The signature is over the path as the SDK wrote it.
+            if request.url().path() != path {
+                return Err(ConnectorError::user("a path that no URL has".into()));
+            }
             let response = client.execute(request).await.map_err(unsent)?;
             let response = ::http::Response::<reqwest::Body>::from(response);
             let limited = |body| SdkBody::from_body_1_x(Limited::new(body, MOST_ANSWER));

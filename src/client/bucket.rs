@@ -41,8 +41,18 @@ pub struct Object {
     pub size: u64,
     /// When it was last changed, in microseconds since 1970; whole seconds in most stores.
     pub modified_micros: i64,
-    /// Changes whenever its bytes may have: the entity tag, or what comes closest to one.
+    /// Changes whenever its bytes may have: the entity tag, or, where a store lists none, the second
+    /// of the last change and the length.
     pub version: String,
+}
+
+impl Object {
+    /// Whether this is the version of another look at it: some stores tell more in one look than in
+    /// another.
+    pub fn is_version(&self, version: &str) -> bool {
+        let seconds = self.modified_micros.div_euclid(1_000_000);
+        self.version == version || read::makeshift(seconds, self.size) == version
+    }
 }
 
 /// Why a range was not read.
@@ -169,7 +179,7 @@ impl Bucket {
         if range.is_empty() {
             // No HTTP range is empty, but whether the object is there and the same still counts.
             let found = self.head(key).await?;
-            let is_same = if_version.is_none_or(|version| version == found.version);
+            let is_same = if_version.is_none_or(|version| found.is_version(version));
             return is_same.then(Bytes::new).ok_or(ReadError::Changed);
         }
         if range.end - range.start > MOST_READ {

@@ -91,6 +91,13 @@ async fn keeps_the_promises(store: &Store) {
     let both = [place("f1", "11"), place("f2", "5")];
     assert_eq!(store.checkpoints("exports").await.unwrap(), both);
 
+    // An empty place is one that is forgotten.
+    for value in ["1", ""] {
+        let forgotten = vec![(Arc::from("exports"), place("f3", value))];
+        store.commit(vec![], forgotten).await.unwrap();
+    }
+    assert_eq!(store.checkpoints("exports").await.unwrap(), both);
+
     // Versions decide, not the order of the commits.
     let clocks = store.table("clocks");
     clocks.note(10, newer("k", 2, "two"));

@@ -23,7 +23,7 @@ use object_store::{
     RetryConfig,
 };
 
-use super::read::{collect, quoted, same, unquoted};
+use super::read::{collect, is_version, makeshift, tag, unquoted};
 use super::s3::archived;
 use super::{Listing, Object, PAGE, ReadError, location};
 use crate::client::aws::{MOST_ANSWER, REQUEST};
@@ -114,15 +114,22 @@ impl Cloud {
         version: Option<&str>,
     ) -> Result<Bytes, ReadError> {
         let options = GetOptions {
-            if_match: version.map(quoted),
+            if_match: tag(version),
             range: Some(GetRange::Bounded(range.clone())),
             ..GetOptions::default()
         };
         let asked = self.objects.get_opts(&path(key)?, options).await;
-        let answer = asked.map_err(|error| self.read_error(&error))?;
-        if version.is_some_and(|version| !same(answer.meta.e_tag.as_deref(), version)) {
-            return Err(ReadError::Changed);
-        }
+        let answer = match asked.map_err(|error| self.read_error(&error)) {
+            Ok(answer) => answer,
+            // Azure says of an object that is gone that it is not of this version.
+            Err(ReadError::Changed) => {
+                return Err(self.head(key).await.err().unwrap_or(ReadError::Changed));
+            }
+            Err(error) => return Err(error),
+        };
+        let meta = &answer.meta;
+        let seconds = Some(meta.last_modified.timestamp());
+        is_version(version, meta.e_tag.as_deref(), seconds, Some(meta.size))?;
         if answer.range.start == range.start && answer.range.end < range.end {
             return Err(ReadError::Failed(Failure::rejected(
                 "object_range",
@@ -143,10 +150,12 @@ impl Cloud {
             Error::PermissionDenied { .. } if !is_credential(&text) => {
                 ReadError::Denied(self.denied())
             }
-            _ if status(&text) == Some(416) => ReadError::Failed(Failure::rejected(
-                "object_range",
-                "the object is shorter than the range that was asked for",
-            )),
+            _ if status(&text) == Some(416) || text.contains("but object was only") => {
+                ReadError::Failed(Failure::rejected(
+                    "object_range",
+                    "the object is shorter than the range that was asked for",
+                ))
+            }
             _ => ReadError::Failed(self.failure(error)),
         }
     }
@@ -188,6 +197,8 @@ impl Cloud {
             Some(408 | 500..600) => {
                 Failure::transient("bucket_busy", format!("{name} cannot answer now"))
             }
+            Some(404) => missing(),
+            Some(401 | 403) => self.denied(),
             Some(status) => Failure::fatal(
                 "bucket_refused",
                 format!("{name} does not take the request (status {status})"),
@@ -237,9 +248,12 @@ fn path(key: &str) -> Result<Path, ReadError> {
 }
 
 fn object(meta: ObjectMeta) -> Object {
-    let tag = meta.e_tag.as_deref().or(meta.version.as_deref());
+    let version = match unquoted(meta.e_tag.as_deref().unwrap_or_default()) {
+        "" => makeshift(meta.last_modified.timestamp(), meta.size),
+        tag => tag.to_owned(),
+    };
     Object {
-        version: unquoted(tag.unwrap_or_default()).to_owned(),
+        version,
         key: meta.location.into(),
         size: meta.size,
         modified_micros: meta.last_modified.timestamp_micros(),
@@ -254,6 +268,7 @@ fn is_bucket(text: &str) -> bool {
 fn is_credential(text: &str) -> bool {
     [
         "AuthenticationFailed",
+        "Server failed to authenticate",
         "InvalidAuthenticationInfo",
         "invalid_grant",
         "token request",
@@ -300,6 +315,9 @@ impl Walk {
         // Servers other than the real ones leave the mark out of account.
         let listed = answer.result.objects.into_iter().map(object);
         let mut page: Vec<_> = listed.filter(wanted).collect();
+        if self.token.is_none() {
+            page.extend(self.namesake(&page).await?);
+        }
         // Azure sorts what is beyond the Basic Multilingual Plane by other rules.
         page.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         if answer.page_token.is_some() && answer.page_token == self.token {
@@ -309,6 +327,23 @@ impl Walk {
         self.ended = answer.page_token.is_none();
         self.token = answer.page_token;
         Ok(Some((page, self)))
+    }
+
+    /// The object that is called as the prefix itself: of Azure the crate leaves it out, since it may
+    /// stand for a folder.
+    async fn namesake(&self, page: &[Object]) -> Result<Option<Object>, Failure> {
+        let key = self.prefix.as_str();
+        let passed = self.after.as_deref().is_some_and(|after| after >= key);
+        let is_folder = key.is_empty() || key.ends_with('/');
+        if passed || is_folder || page.iter().any(|object| object.key == key) {
+            return Ok(None);
+        }
+        match self.cloud.head(key).await {
+            Ok(object) => Ok(Some(object)),
+            Err(ReadError::Failed(failure)) => Err(failure),
+            // To list it is not to read it.
+            Err(ReadError::Gone | ReadError::Changed | ReadError::Denied(_)) => Ok(None),
+        }
     }
 
     async fn ask(&self) -> Result<PaginatedListResult, Failure> {

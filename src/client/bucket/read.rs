@@ -23,9 +23,48 @@ pub(super) fn quoted(tag: &str) -> String {
     format!("\"{}\"", unquoted(tag))
 }
 
-/// Whether an answer is of this version. One that does not say is not.
-pub(super) fn same(told: Option<&str>, version: &str) -> bool {
-    told.is_some_and(|told| unquoted(told) == unquoted(version))
+/// What stands in for an entity tag where a store lists none: the second of the last change and the
+/// length. No tag begins like this.
+pub(super) fn makeshift(seconds: i64, size: u64) -> String {
+    format!("~{seconds}-{size}")
+}
+
+/// The tag to be asked for; none where the version is a makeshift.
+pub(super) fn tag(version: Option<&str>) -> Option<String> {
+    version
+        .filter(|version| !version.starts_with('~'))
+        .map(quoted)
+}
+
+/// Checks that an answer is of the version that was asked for. `tag` and `seconds` are what it tells
+/// of itself, `size` that of the whole object.
+pub(super) fn is_version(
+    version: Option<&str>,
+    tag: Option<&str>,
+    seconds: Option<i64>,
+    size: Option<u64>,
+) -> Result<(), ReadError> {
+    let Some(version) = version else {
+        return Ok(());
+    };
+    let told = match version.starts_with('~') {
+        true => seconds.zip(size).map(|(at, size)| makeshift(at, size)),
+        false => tag.map(str::to_owned),
+    };
+    match told {
+        Some(told) if unquoted(&told) == unquoted(version) => Ok(()),
+        Some(_) => Err(ReadError::Changed),
+        // Bytes of a version that nobody names are nobody's.
+        None => Err(ReadError::Failed(Failure::transient(
+            "bucket_answer",
+            "the store does not say which version of the object it answers",
+        ))),
+    }
+}
+
+/// The length of the whole object, out of `Content-Range`.
+pub(super) fn whole(range: Option<&str>) -> Option<u64> {
+    range?.rsplit_once('/')?.1.parse().ok()
 }
 
 /// Checks `Content-Range: bytes 0-99/1234` against what was asked for.
@@ -142,9 +181,16 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_compared_without_their_dress() {
-        assert!(same(Some("\"abc\""), "abc") && same(Some("W/\"abc\""), "\"abc\""));
-        assert!(!same(None, "abc") && !same(Some("\"abd\""), "abc"));
-        assert_eq!(quoted("abc"), "\"abc\"");
+    fn an_answer_is_of_the_version_that_was_asked_for() {
+        let of = |version, tag| is_version(Some(version), tag, Some(5), Some(9));
+        assert!(of("abc", Some("\"abc\"")).is_ok() && of("abc", Some("W/\"abc\"")).is_ok());
+        assert_eq!(of("abc", Some("\"abd\"")), Err(ReadError::Changed));
+        assert!(of("abc", None).unwrap_err().is_passing());
+        assert!(of("~5-9", None).is_ok() && is_version(None, None, None, None).is_ok());
+        assert_eq!(of("~5-8", Some("\"~5-8\"")), Err(ReadError::Changed));
+        assert!(is_version(Some("~5-9"), Some("x"), None, Some(9)).is_err());
+        assert_eq!(tag(Some("abc")).as_deref(), Some("\"abc\""));
+        assert_eq!(tag(Some("~5-9")), None);
+        assert_eq!(whole(Some("bytes 0-1/77")), Some(77));
     }
 }

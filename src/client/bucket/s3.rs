@@ -13,7 +13,7 @@ use aws_sdk_s3::types::{EncodingType, RequestPayer};
 use bytes::Bytes;
 use futures::StreamExt;
 
-use super::read::{collect, is_range, quoted, same, unquoted};
+use super::read::{collect, is_range, is_version, makeshift, tag, unquoted, whole};
 use super::{Listing, Object, PAGE, ReadError, location};
 use crate::client::aws::{self, Answer};
 use crate::failure::Failure;
@@ -67,6 +67,7 @@ impl S3 {
     }
 
     pub(super) async fn head(&self, key: &str) -> Result<Object, ReadError> {
+        can_be_asked(key)?;
         let asked = self
             .client
             .head_object()
@@ -93,6 +94,7 @@ impl S3 {
         range: Range<u64>,
         version: Option<&str>,
     ) -> Result<Bytes, ReadError> {
+        can_be_asked(key)?;
         let asked = self
             .client
             .get_object()
@@ -100,7 +102,7 @@ impl S3 {
             .key(key)
             // Both ends are part of an HTTP range.
             .range(format!("bytes={}-{}", range.start, range.end - 1))
-            .set_if_match(version.map(quoted))
+            .set_if_match(tag(version))
             .set_expected_bucket_owner(self.owner())
             .set_request_payer(self.payer())
             .send()
@@ -110,15 +112,28 @@ impl S3 {
     }
 }
 
+/// A URL has no parts `.` and `..`: they are resolved before it is sent, and another object would be
+/// read, or the signature not be taken.
+fn can_be_asked(key: &str) -> Result<(), ReadError> {
+    let bad = |part: &str| matches!(part, "." | "..");
+    match key.split('/').any(bad) {
+        false => Ok(()),
+        true => Err(ReadError::Failed(Failure::rejected(
+            "object_key",
+            "a key with a part `.` or `..` cannot be asked for over HTTP",
+        ))),
+    }
+}
+
 /// The bytes of an answer, once it is known to be what was asked for.
 async fn body(
     answer: GetObjectOutput,
     range: Range<u64>,
     version: Option<&str>,
 ) -> Result<Bytes, ReadError> {
-    if version.is_some_and(|version| !same(answer.e_tag(), version)) {
-        return Err(ReadError::Changed);
-    }
+    let seconds = answer.last_modified().map(DateTime::secs);
+    let size = whole(answer.content_range());
+    is_version(version, answer.e_tag(), seconds, size)?;
     is_range(answer.content_range(), &range)?;
     let parts = futures::stream::unfold(answer.body, |mut body: ByteStream| async move {
         let part = body.next().await?;
@@ -217,11 +232,15 @@ fn object(
         let whole = at.secs().saturating_mul(1_000_000);
         whole.saturating_add(i64::from(at.subsec_nanos() / 1_000))
     };
+    let version = match unquoted(version) {
+        "" => makeshift(modified.map_or(0, DateTime::secs), size),
+        tag => tag.to_owned(),
+    };
     Ok(Object {
         key,
         size,
         modified_micros: modified.map_or(0, micros),
-        version: unquoted(version).to_owned(),
+        version,
     })
 }
 

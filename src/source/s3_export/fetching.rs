@@ -131,3 +131,61 @@ async fn read(
     }
     bucket.read(&work.object.key, range, version).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::Id;
+    use super::super::tests::config;
+    use super::*;
+    use crate::client::bucket::Store;
+
+    /// Takes what comes within a moment: ranges, and all of their bytes.
+    async fn take(items: &mut mpsc::Receiver<Item>, held: &mut Vec<Fetched>) {
+        while let Ok(Some(item)) =
+            tokio::time::timeout(Duration::from_millis(300), items.recv()).await
+        {
+            if let Item::Range(answer) = item {
+                held.push(
+                    answer
+                        .await
+                        .unwrap()
+                        .unwrap_or_else(|_| panic!("it is there")),
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_read_ahead_is_bounded_and_comes_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let bytes: Vec<u8> = (0..1_000_000_u32).map(|n| (n / 997) as u8).collect();
+        std::fs::write(dir.path().join("a"), &bytes).unwrap();
+        let mut config = config("");
+        config.location.store = Store::Folder(dir.path().to_owned());
+        (config.range, config.max_read_ahead, config.parallel) = (64 << 10, 256 << 10, 3);
+        let bucket = Bucket::open(&config.location).await.unwrap();
+        let object = bucket
+            .head("a")
+            .await
+            .unwrap_or_else(|_| panic!("it is there"));
+        let (items, mut ranges) = mpsc::channel(100);
+        let (steps, found) = mpsc::channel(100);
+        let work = Arc::new(Work::new(Id::of("a"), object, None, false, true));
+        steps
+            .send(Step::Read(work))
+            .await
+            .unwrap_or_else(|_| panic!("it is open"));
+        drop(steps);
+        let fetcher = tokio::spawn(Fetcher::new(bucket, Arc::new(config), items).run(found));
+        let (mut held, mut read) = (Vec::new(), Vec::new());
+        while read.len() < bytes.len() {
+            take(&mut ranges, &mut held).await;
+            let ahead: usize = held.iter().map(|fetched| fetched.bytes.len()).sum();
+            assert!((1..=256 << 10).contains(&ahead), "{ahead} bytes ahead");
+            held.drain(..)
+                .for_each(|fetched| read.extend_from_slice(&fetched.bytes));
+        }
+        assert!(read == bytes);
+        fetcher.await.unwrap();
+    }
+}

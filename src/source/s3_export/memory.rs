@@ -12,61 +12,21 @@
 //! refuse the requests. A folder is another matter, since files keep their times when they are moved
 //! into it: there everything is remembered as long as it is there.
 
+mod row;
+
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::client::bucket::Object;
-use crate::codec::Position;
 use crate::stage::Checkpoint;
+pub(super) use row::{Id, Place};
+use row::{Row, State, stamp};
 
 /// Rows that one delivery takes out of the store, at most.
 const MOST_DROPPED: usize = 2000;
 /// The row of the window.
 const WINDOW: &[u8] = b"w";
-/// In front of the ids of objects.
-const OBJECT: u8 = b'o';
-
-/// Stands for an object's key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Id([u8; 16]);
-
-impl Id {
-    pub(super) fn of(key: &str) -> Self {
-        let hash: [u8; 32] = Sha256::digest(key).into();
-        let mut id = [0; 16];
-        id.copy_from_slice(&hash[..16]);
-        Self(id)
-    }
-
-    fn row(self) -> Vec<u8> {
-        [&[OBJECT], &self.0[..]].concat()
-    }
-
-    fn from_row(key: &[u8]) -> Option<Self> {
-        let (OBJECT, id) = key.split_first().map(|(first, id)| (*first, id))? else {
-            return None;
-        };
-        id.try_into().ok().map(Self)
-    }
-}
-
-/// Stands for an object's version.
-fn stamp(version: &str) -> u64 {
-    let hash: [u8; 32] = Sha256::digest(version).into();
-    hash.first_chunk()
-        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
-}
-
-/// A place in an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
-    /// Everything before it was handed over.
-    pub position: Position,
-    /// The object is not compressed, so that reading can begin there.
-    pub plain: bool,
-}
 
 /// How the reading of an object ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,23 +41,6 @@ pub(super) enum End {
     Again,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum State {
-    Part(Box<Place>),
-    Done,
-    Aside,
-    Denied,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Row {
-    version: u64,
-    modified: i64,
-    state: State,
-    /// The pass under way has been here.
-    passed: bool,
-}
-
 /// What is done with an object that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -110,7 +53,7 @@ pub(super) enum Verdict {
 }
 
 /// The window, as it is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Window {
     /// Of which selection of objects it speaks.
     selection: u64,
@@ -119,6 +62,18 @@ struct Window {
     /// Of the listing under way: all up to this key that was last changed before `before` is done.
     through: Option<String>,
     before: i64,
+}
+
+impl Window {
+    /// Nothing is done yet. Files may be older than 1970.
+    fn new(selection: u64) -> Self {
+        Self {
+            selection,
+            horizon: i64::MIN,
+            through: None,
+            before: i64::MIN,
+        }
+    }
 }
 
 /// See the page.
@@ -158,15 +113,12 @@ impl<T> Memory<T> {
                 rows.insert(id, row);
             }
         }
-        let window = window.unwrap_or_default();
+        let fresh = Window::new(selection);
+        let window = window.unwrap_or_else(|| fresh.clone());
         let other = window.selection != selection;
-        if other && window.horizon > 0 {
+        if other && window.horizon > fresh.horizon {
             tracing::warn!("other objects are asked for than before: all are looked at again");
         }
-        let fresh = Window {
-            selection,
-            ..Window::default()
-        };
         Self {
             rows,
             queued: HashMap::new(),
@@ -423,49 +375,6 @@ impl<T> Memory<T> {
     /// The time of the oldest object in the queue, in microseconds since 1970.
     pub(super) fn oldest(&self) -> Option<i64> {
         self.queued.values().map(|(modified, _)| *modified).min()
-    }
-}
-
-impl Row {
-    fn write(&self) -> Vec<u8> {
-        let state = match self.state {
-            State::Part(_) => 0,
-            State::Done => 1,
-            State::Aside => 2,
-            State::Denied => 3,
-        };
-        let mut bytes = vec![state];
-        bytes.extend_from_slice(&self.version.to_le_bytes());
-        bytes.extend_from_slice(&self.modified.to_le_bytes());
-        if let State::Part(place) = &self.state {
-            // Numbers and words only: there is nothing in it that cannot be written.
-            bytes.extend(serde_json::to_vec(place).unwrap_or_default());
-        }
-        bytes
-    }
-
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let (state, rest) = bytes.split_first()?;
-        let (version, rest) = rest.split_first_chunk()?;
-        let (modified, rest) = rest.split_first_chunk()?;
-        let state = match state {
-            0 => State::Part(Box::new(serde_json::from_slice(rest).ok()?)),
-            1 => State::Done,
-            2 => State::Aside,
-            3 => State::Denied,
-            _ => return None,
-        };
-        Some(Self {
-            version: u64::from_le_bytes(*version),
-            modified: i64::from_le_bytes(*modified),
-            state,
-            passed: false,
-        })
-    }
-
-    /// What is half read, or denied, is not.
-    fn is_over(&self) -> bool {
-        matches!(self.state, State::Done | State::Aside)
     }
 }
 

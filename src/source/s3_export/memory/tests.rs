@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, VecDeque};
 use proptest::prelude::*;
 
 use super::*;
+use crate::codec::Position;
 
 fn object(key: &str, modified: i64, version: u64) -> Object {
     Object {

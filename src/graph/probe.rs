@@ -1,0 +1,81 @@
+//! Looking at what a pipeline would talk to, before it runs.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+
+use super::Pipeline;
+use crate::layer::{Finding, Grade, Probing};
+
+/// Probes under way at the same time.
+const AT_ONCE: usize = 8;
+
+/// What the probe of one node found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// `source` or `sink`.
+    pub kind: &'static str,
+    /// The node's name.
+    pub node: String,
+    /// The type of its component.
+    pub component: &'static str,
+    /// What was found; none where there is nothing to look at.
+    pub findings: Vec<Finding>,
+}
+
+/// Probes every source and sink, several at a time, each for at most `limit`; in the order of the
+/// file. Nothing is written, taken or changed.
+pub async fn probe(pipeline: &Pipeline, limit: Duration) -> Vec<Probed> {
+    let sources = pipeline.sources.iter().map(|source| {
+        let name = source.name.to_string();
+        ("source", name, source.component, source.part.probe())
+    });
+    let sinks = pipeline.sinks.iter().map(|sink| {
+        let name = sink.name.to_string();
+        ("sink", name, sink.component, sink.part.probe())
+    });
+    let probes: Vec<_> = sources.chain(sinks).collect();
+    let probes = probes
+        .into_iter()
+        .map(|(kind, node, component, probing)| async move {
+            Probed {
+                kind,
+                node,
+                component,
+                findings: limited(probing, limit).await,
+            }
+        });
+    futures::stream::iter(probes)
+        .buffered(AT_ONCE)
+        .collect()
+        .await
+}
+
+async fn limited(probing: Probing<'_>, limit: Duration) -> Vec<Finding> {
+    match tokio::time::timeout(limit, probing).await {
+        Ok(findings) => findings,
+        Err(_) => {
+            let message = format!("no answer within {limit:?}");
+            vec![Finding::new(Grade::Error, message)]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_never_ends_is_an_error_in_its_time() {
+        let never: Probing<'_> = Box::pin(std::future::pending());
+        let began = tokio::time::Instant::now();
+        let found = limited(never, Duration::from_secs(20)).await;
+        assert_eq!(began.elapsed(), Duration::from_secs(20));
+        assert_eq!(found[0].grade, Grade::Error);
+        let quick: Probing<'_> = Box::pin(async { vec![Finding::new(Grade::Good, "it is there")] });
+        assert_eq!(
+            limited(quick, Duration::from_secs(20)).await[0].grade,
+            Grade::Good
+        );
+    }
+}
