@@ -14,9 +14,6 @@ use futures::future::BoxFuture;
 
 use crate::failure::Failure;
 use crate::layer::{Kept, Probing, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths};
-use crate::layer::{
-    Finding, Grade, Kept, Probing, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths,
-};
 use crate::setting::Fields;
 use crate::stage::Stage;
 
@@ -128,7 +125,6 @@ impl SinkPart for Config {
     fn probe(&self) -> Probing<'_> {
         match self {
             Self::Warehouse(config) => config.probe().boxed(),
-            Self::Warehouse(config) => async { findings(config.probe().await) }.boxed(),
             Self::Activity(_)
             | Self::Blackhole(_)
             | Self::File(_)
@@ -164,17 +160,5 @@ impl SinkPart for Config {
             })
         }
         .boxed()
-    }
-}
-
-/// What a component says about itself in one sentence.
-fn findings(told: Result<String, Failure>) -> Vec<Finding> {
-    match told {
-        Ok(message) => vec![Finding::new(Grade::Good, message)],
-        Err(failure) => failure
-            .losses()
-            .iter()
-            .map(|loss| Finding::new(Grade::Error, loss.cause.message.clone()))
-            .collect(),
     }
 }
