@@ -17,6 +17,7 @@ use crate::layer::{
     Kept, Probing, Resting, RetryPolicy, Script, SinkContext, SinkPart, VisitPaths,
     Finding, Grade, Kept, Probing, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths,
 };
+use crate::layer::{Kept, Probing, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths};
 use crate::setting::Fields;
 use crate::stage::Stage;
 
@@ -128,7 +129,6 @@ impl SinkPart for Config {
     fn probe(&self) -> Probing<'_> {
         match self {
             Self::Warehouse(config) => config.probe().boxed(),
-            Self::Warehouse(config) => async { findings(config.probe().await) }.boxed(),
             Self::Activity(_)
             | Self::Blackhole(_)
             | Self::File(_)
@@ -171,17 +171,5 @@ impl SinkPart for Config {
             })
         }
         .boxed()
-    }
-}
-
-/// What a component says about itself in one sentence.
-fn findings(told: Result<String, Failure>) -> Vec<Finding> {
-    match told {
-        Ok(message) => vec![Finding::new(Grade::Good, message)],
-        Err(failure) => failure
-            .losses()
-            .iter()
-            .map(|loss| Finding::new(Grade::Error, loss.cause.message.clone()))
-            .collect(),
     }
 }

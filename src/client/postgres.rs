@@ -84,7 +84,9 @@ impl Settings {
     /// Reads the fields. `port` is the default of the kind of server.
     pub fn check(fields: &mut Fields<'_>, port: u16) -> Option<Self> {
         let login = Login::check(fields, port);
-        let tls = fields.choice("tls", &Tls::ALL).unwrap_or(Tls::Require);
+        let unset = fields.node("tls").is_some_and(|node| node.is_unset());
+        let tls = (!unset).then(|| fields.choice("tls", &Tls::ALL)).flatten();
+        let tls = tls.unwrap_or(Tls::Require);
         let ca_file = fields.filled("ca_file");
         let application_name = fields.or("application_name", "trunkline".to_owned());
         let connect_timeout = positive(fields, "connect_timeout", CONNECT);
@@ -189,7 +191,7 @@ impl Login {
             return Some(Self::Url(url));
         }
         let host: Option<String> = fields.required("host");
-        let port = fields.or("port", port);
+        let port = fields.filled("port").unwrap_or(port);
         let database: Option<String> = fields.required("database");
         let user: Option<String> = fields.required("user");
         let password = fields.filled("password");

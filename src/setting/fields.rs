@@ -59,10 +59,11 @@ impl<'a> Fields<'a> {
         self.find(name).map(|(_, node)| node)
     }
 
-    /// A field that means nothing here counts as known where a variable fills it, so that one file
-    /// can serve several purposes. Written out it stays unknown.
+    /// A field that means nothing here counts as known where a variable fills it or leaves it empty,
+    /// so that one file can serve several purposes. Written out it stays unknown.
     pub fn spare(&mut self, name: &'static str) {
-        if self.find(name).is_some_and(|(_, node)| node.from_variable) {
+        let found = self.find(name);
+        if found.is_some_and(|(_, node)| node.from_variable || node.is_unset()) {
             self.node(name);
         }
     }

@@ -104,8 +104,15 @@ impl Config {
                 None
             }
         };
+        let chosen = fields.node("dialect").is_some_and(|it| it.from_variable);
         for name in ELSEWHERE {
-            fields.spare(name);
+            match chosen {
+                // What stands there is for the dialect that the file has by default.
+                true => {
+                    fields.node(name);
+                }
+                false => fields.spare(name),
+            }
         }
         let connections = read_connections(fields, dialect);
         let schema = fields.or("schema", SCHEMA.to_owned());
