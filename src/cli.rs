@@ -1,5 +1,6 @@
 //! The command line.
 
+mod backfill;
 mod buffer;
 mod check;
 mod dlq;
@@ -69,6 +70,13 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Run a range of the past through a pipeline, beside its live run.
+    ///
+    /// Reads the objects of the range with the pipeline's object-storage source, once, with a state
+    /// of its own. Can be stopped at any moment and goes on with the same command. At the end every
+    /// record is accounted for, by the hour of its own time.
+    #[command(after_help = backfill::EXAMPLES)]
+    Backfill(Box<backfill::Arguments>),
     /// Draw a pipeline.
     #[command(after_help = GRAPH_EXAMPLES)]
     Graph {
@@ -187,6 +195,7 @@ pub fn main() -> ExitCode {
     let Arguments { color, command } = Arguments::parse();
     match command {
         Command::Run(arguments) => run::run(arguments, color),
+        Command::Backfill(arguments) => backfill::backfill(&arguments, color),
         Command::Validate { files, format } => check::validate(&files, format, color),
         Command::Graph { file, format } => draw::graph(&file, format, color),
         Command::Dlq { command } => dlq::dlq(command, color),

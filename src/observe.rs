@@ -35,19 +35,21 @@ mod alert;
 mod breaker;
 mod gap;
 mod histogram;
+mod hours;
 mod ledger;
 mod log;
 mod meter;
 mod metrics;
 mod progress;
 mod progress_bar;
+mod progress_log;
 mod promise;
 mod reading;
 mod table;
 mod tally;
 mod view;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -56,6 +58,7 @@ use tokio::time::Instant;
 pub use alert::Alert;
 pub use breaker::{BreakerMeter, BreakerState};
 pub use gap::Gap;
+pub use hours::{Fate, Hour, HourCounts, Hours, MAX_HOURS};
 pub use ledger::{Counts, Ledger, NodeLedger};
 pub use log::{LogError, LogFormat, Screen, init as init_log};
 pub use meter::{DROPS_ALERT_SHARE, NodeMeter};
@@ -135,6 +138,7 @@ struct Inner {
     state: Mutex<(RunState, Option<Duration>)>,
     promises: Mutex<Vec<Promise>>,
     views: Views,
+    hours: Arc<OnceLock<Hours>>,
 }
 
 impl Observer {
@@ -151,6 +155,7 @@ impl Observer {
             state: Mutex::new((RunState::Starting, None)),
             promises: Mutex::default(),
             views: Views::default(),
+            hours: Arc::default(),
         }))
     }
 
@@ -170,7 +175,13 @@ impl Observer {
         if let Some(known) = nodes.iter().find(|node| node.name() == name) {
             return known.clone();
         }
-        let node = NodeMeter::new(name, kind, component, Arc::clone(&self.0.alerts));
+        let node = NodeMeter::new(
+            name,
+            kind,
+            component,
+            Arc::clone(&self.0.alerts),
+            Arc::clone(&self.0.hours),
+        );
         nodes.push(node.clone());
         node
     }
@@ -185,6 +196,12 @@ impl Observer {
     #[must_use]
     pub fn views(&self) -> Views {
         self.0.views.clone()
+    }
+
+    /// Keeps the completeness ledger in `hours` from now on. Once for a run; a second one is not
+    /// looked at.
+    pub fn keep_hours(&self, hours: Hours) {
+        let _ = self.0.hours.set(hours);
     }
 
     /// What is promised for each source and sink; none until it is said.

@@ -18,7 +18,7 @@ use tower::Service;
 use crate::event::Origin;
 use crate::failure::{Failure, Kind};
 use crate::layer::{Backoff, LetterBox, guard};
-use crate::observe::NodeMeter;
+use crate::observe::{Hours, NodeMeter};
 use crate::stage::{Checkpoint, Delivery, OpenSource, Phase, Settle, Source, Stage};
 use crate::state::Store;
 
@@ -46,6 +46,9 @@ impl Default for PumpPolicy {
         }
     }
 }
+
+/// Under which name the completeness ledger lies among the checkpoints: no source has a dot in its name.
+pub(super) const HOURS: &str = ".hours";
 
 /// What ends the run. Known at once, since the source that met it may not live to tell.
 #[derive(Default)]
@@ -244,6 +247,11 @@ impl Pumping {
         }
     }
 
+    /// The completeness ledger, of which a buffer of this pipeline has no part of its own.
+    fn hours(&self) -> Option<&Hours> {
+        self.line.meter.hours().filter(|_| !self.line.keeps)
+    }
+
     fn is_idle(&self) -> bool {
         self.slots.is_empty() && self.committing.is_none() && self.settling.is_empty()
     }
@@ -295,6 +303,9 @@ impl Pumping {
         }
         for (index, letter) in refused.iter_mut().enumerate() {
             letter.origin = Origin::new(number, place(batch.len() + index));
+        }
+        if let Some(hours) = self.hours() {
+            hours.begin(number, batch.events(), refused.len());
         }
         let events = batch.len() + refused.len();
         self.events += events;
@@ -420,12 +431,23 @@ impl Pumping {
                     Err(Failure::transient("behind", behind))
                 });
             }
+            if let Some(hours) = self.hours() {
+                match passes && outcome.is_ok() {
+                    true => hours.settle(number),
+                    false => hours.forget(number),
+                }
+            }
             if let (Some(checkpoint), true) = (checkpoint, passes) {
                 // Only the last place in each input matters.
                 checkpoints.retain(|(_, other)| other.key != checkpoint.key);
                 checkpoints.push((self.line.node.clone(), checkpoint));
             }
             settles.push((settle, outcome, events as u64));
+        }
+        if let Some(hours) = self.hours() {
+            let name: Arc<str> = HOURS.into();
+            let kept = hours.take_changed().into_iter();
+            checkpoints.extend(kept.map(|(key, value)| (name.clone(), Checkpoint { key, value })));
         }
         self.committing_events = settles.iter().map(|(_, _, events)| events).sum();
         let store = self.line.store.clone();

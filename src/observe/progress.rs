@@ -15,6 +15,8 @@ struct Figures {
     bytes_total: AtomicU64,
     bytes_done: AtomicU64,
     records: AtomicU64,
+    files_skipped: AtomicU64,
+    bytes_skipped: AtomicU64,
     announced: AtomicBool,
     unbounded: AtomicBool,
 }
@@ -32,6 +34,10 @@ pub struct ProgressSnapshot {
     pub bytes_done: u64,
     /// Records read, broken ones included.
     pub records: u64,
+    /// Of the files that are done, those that an earlier run had read.
+    pub files_skipped: u64,
+    /// And their bytes: they cost this run no time.
+    pub bytes_skipped: u64,
 }
 
 impl Progress {
@@ -57,6 +63,14 @@ impl Progress {
         self.0.bytes_done.fetch_add(n, Relaxed);
     }
 
+    /// An earlier run had read these files: they are done, and passed over.
+    pub fn skipped(&self, files: u64, bytes: u64) {
+        self.0.files_skipped.fetch_add(files, Relaxed);
+        self.0.bytes_skipped.fetch_add(bytes, Relaxed);
+        self.files_done(files);
+        self.bytes_done(bytes);
+    }
+
     /// `n` more records were read.
     pub fn records(&self, n: u64) {
         self.0.records.fetch_add(n, Relaxed);
@@ -74,6 +88,8 @@ impl Progress {
             bytes_total: total(&figures.bytes_total),
             bytes_done: figures.bytes_done.load(Relaxed),
             records: figures.records.load(Relaxed),
+            files_skipped: figures.files_skipped.load(Relaxed),
+            bytes_skipped: figures.bytes_skipped.load(Relaxed),
         }
     }
 }
