@@ -1,12 +1,13 @@
 //! The HTTP interface of a process: metrics, health, the ledgers of its pipelines, and what their
 //! sinks show.
 //!
-//! Read-only. Without a token in its [`Access`] it is meant for an address that only the operators
+//! Read-only, but for the triggers of sources, which change when they look and nothing else. Without a token in its [`Access`] it is meant for an address that only the operators
 //! reach. Its own answers hold figures and names, never data of events; views may show ids.
 
 mod access;
 mod routes;
 mod server;
+mod triggers;
 mod views;
 
 use std::future::Future;
@@ -30,7 +31,7 @@ pub use access::Access;
 /// | `GET /health/ready` | 200 while every pipeline runs, else 503 with what each of the others does |
 /// | `GET /api/v1/pipelines` | name, state, alerts and totals of every pipeline |
 /// | `GET /api/v1/pipelines/{name}/ledger` | its [`Ledger`](crate::observe::Ledger) |
-///
+/// | `POST /api/v1/sources/{name}/trigger` | 202: the source looks for more at once; 404 where there is none, 409 where it cannot |
 /// | `GET /api/v1/{path}` | what the view of a sink answers there; `?pipeline=` and `?node=` choose one where several do |
 ///
 /// HEAD is answered as GET, without the body. Anything else answers 404 or 405 as

@@ -4,6 +4,7 @@
 //! One HTTP stack (reqwest), one TLS stack (rustls with aws-lc). What fails here has a reason and a
 //! kind ([`crate::failure::Failure`]); a message never holds a credential, nor a URL's query.
 
+pub mod bucket;
 pub mod genesys;
 pub mod http;
 pub mod influx;

@@ -47,6 +47,7 @@ mod promise;
 mod reading;
 mod table;
 mod tally;
+mod trigger;
 mod view;
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -67,6 +68,7 @@ pub use progress::{Progress, ProgressSnapshot};
 pub use progress_bar::{Show, draw as draw_progress};
 pub use promise::{Guarantee, Promise, render as render_promises};
 
+pub use trigger::{Trigger, Triggers};
 pub use view::{Query, View, ViewAnswer, Views};
 
 use alert::Alerts;
@@ -139,6 +141,7 @@ struct Inner {
     promises: Mutex<Vec<Promise>>,
     views: Views,
     hours: Arc<OnceLock<Hours>>,
+    triggers: Triggers,
 }
 
 impl Observer {
@@ -156,6 +159,7 @@ impl Observer {
             promises: Mutex::default(),
             views: Views::default(),
             hours: Arc::default(),
+            triggers: Triggers::default(),
         }))
     }
 
@@ -202,6 +206,12 @@ impl Observer {
     /// looked at.
     pub fn keep_hours(&self, hours: Hours) {
         let _ = self.0.hours.set(hours);
+    }
+
+    /// What makes sources look for more at once.
+    #[must_use]
+    pub fn triggers(&self) -> Triggers {
+        self.0.triggers.clone()
     }
 
     /// What is promised for each source and sink; none until it is said.

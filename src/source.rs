@@ -2,6 +2,7 @@
 
 pub mod file;
 pub mod genesys_websocket;
+pub mod s3_export;
 pub mod stdin;
 
 use std::sync::Arc;

@@ -53,8 +53,9 @@ pub struct Delivery {
     /// delivery is settled only after that.
     pub refused: Vec<Letter>,
     /// Written into the state store in one transaction with the state of the stages, once this
-    /// delivery *and all earlier ones* of the source are settled well.
-    pub checkpoint: Option<Checkpoint>,
+    /// delivery *and all earlier ones* of the source are settled well. With none the delivery need not
+    /// wait for earlier ones.
+    pub checkpoints: Vec<Checkpoint>,
     /// Who delivers again what failed.
     pub redelivery: Redelivery,
     /// Runs exactly once, when the outcome is known and after the state is committed.
@@ -67,7 +68,7 @@ impl Delivery {
         Self {
             batch,
             refused: Vec::new(),
-            checkpoint: None,
+            checkpoints: Vec::new(),
             redelivery: Redelivery::Engine,
             settle: Settle::nothing(),
         }
@@ -79,7 +80,7 @@ impl Delivery {
 pub struct Checkpoint {
     /// Which input (a file, a partition).
     pub key: Vec<u8>,
-    /// How far.
+    /// How far; empty where the place is to be forgotten.
     pub value: Vec<u8>,
 }
 

@@ -50,7 +50,7 @@ impl Run {
         let bodies = delivery.batch.events().iter().map(|event| event.to_json());
         self.bodies.extend(bodies);
         self.letters.extend(delivery.refused);
-        if let Some(checkpoint) = delivery.checkpoint {
+        for checkpoint in delivery.checkpoints {
             self.checkpoints.push((checkpoint, self.bodies.len()));
         }
         true

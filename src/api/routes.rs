@@ -8,12 +8,12 @@ use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 
 use super::access::{self, Access};
-use super::views;
+use super::{triggers, views};
 use crate::observe::{
     Alert, Counts, METRICS_CONTENT_TYPE, Observer, Promise, RunState, render_metrics,
 };
@@ -32,6 +32,10 @@ pub(super) fn router(observers: Vec<Observer>, access: Access) -> Router {
         .route("/health/ready", get(ready))
         .route("/api/v1/pipelines", get(pipelines))
         .route("/api/v1/pipelines/{name}/ledger", get(ledger))
+        .route(
+            "/api/v1/sources/{name}/trigger",
+            post(triggers::pull).fallback(triggers::refuse),
+        )
         .route("/api/v1/{*path}", get(views::read).fallback(views::refuse))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, NOTHING))
         .method_not_allowed_fallback(async || {

@@ -3,7 +3,7 @@
 
 mod delivery;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -105,7 +105,7 @@ pub(super) struct Pump {
 /// A delivery under way or waiting for earlier ones to be settled.
 struct Slot {
     number: u64,
-    checkpoint: Option<Checkpoint>,
+    checkpoints: Vec<Checkpoint>,
     settle: Settle,
     events: usize,
     bytes: u64,
@@ -291,7 +291,7 @@ impl Pumping {
         let Delivery {
             mut batch,
             mut refused,
-            checkpoint,
+            checkpoints,
             redelivery,
             settle,
         } = delivery;
@@ -312,7 +312,7 @@ impl Pumping {
         self.bytes += bytes;
         self.slots.push_back(Slot {
             number,
-            checkpoint,
+            checkpoints,
             settle,
             events,
             bytes,
@@ -390,7 +390,7 @@ impl Pumping {
         let mut index = 0;
         while index < self.slots.len() {
             let slot = &self.slots[index];
-            if slot.checkpoint.is_none() && slot.outcome.is_some() {
+            if slot.checkpoints.is_empty() && slot.outcome.is_some() {
                 settled.extend(self.slots.remove(index));
             } else {
                 index += 1;
@@ -406,11 +406,11 @@ impl Pumping {
             return;
         }
         let mut numbers = Vec::with_capacity(settled.len());
-        let mut checkpoints: Vec<(Arc<str>, Checkpoint)> = Vec::new();
+        let mut places: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
         let mut settles = Vec::with_capacity(settled.len());
         for Slot {
             number,
-            checkpoint,
+            checkpoints,
             settle,
             outcome,
             events,
@@ -437,19 +437,25 @@ impl Pumping {
                     false => hours.forget(number),
                 }
             }
-            if let (Some(checkpoint), true) = (checkpoint, passes) {
+            if passes {
                 // Only the last place in each input matters.
-                checkpoints.retain(|(_, other)| other.key != checkpoint.key);
-                checkpoints.push((self.line.node.clone(), checkpoint));
+                places.extend(
+                    checkpoints
+                        .into_iter()
+                        .map(|place| (place.key, place.value)),
+                );
             }
             settles.push((settle, outcome, events as u64));
         }
-        if let Some(hours) = self.hours() {
-            let name: Arc<str> = HOURS.into();
-            let kept = hours.take_changed().into_iter();
-            checkpoints.extend(kept.map(|(key, value)| (name.clone(), Checkpoint { key, value })));
-        }
         self.committing_events = settles.iter().map(|(_, _, events)| events).sum();
+        let node = &self.line.node;
+        let named = |(key, value)| (node.clone(), Checkpoint { key, value });
+        let mut checkpoints: Vec<_> = places.into_iter().map(named).collect();
+        if let Some(hours) = self.hours() {
+            let (name, changed): (Arc<str>, _) = (HOURS.into(), hours.take_changed());
+            let place = |(key, value)| (name.clone(), Checkpoint { key, value });
+            checkpoints.extend(changed.into_iter().map(place));
+        }
         let store = self.line.store.clone();
         self.committing = Some(Box::pin(async move {
             let committed = store.commit(numbers, checkpoints).await;

@@ -262,7 +262,7 @@ impl Outlet {
         Delivery {
             batch: piece.batch,
             refused: piece.refused,
-            checkpoint: Some(checkpoint),
+            checkpoints: vec![checkpoint],
             redelivery: Redelivery::Engine,
             settle,
         }

@@ -188,7 +188,7 @@ async fn a_place_that_was_given_back_is_handed_out_again_and_settles_in_order() 
     again.settle.run(Ok(())).await;
     assert_eq!(process.journal.stored(), 10);
     let first = deliveries.pop().unwrap();
-    let place = first.checkpoint.as_ref().unwrap();
+    let place = first.checkpoints.first().unwrap();
     assert_eq!(place.key, process.journal.id());
     assert_eq!(place.value, 10u64.to_be_bytes());
     first.settle.run(Ok(())).await;

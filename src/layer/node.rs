@@ -13,7 +13,7 @@ use super::{
 };
 use crate::event::{Path, PathSet};
 use crate::failure::Failure;
-use crate::observe::{NodeMeter, Progress, Views};
+use crate::observe::{NodeMeter, Progress, Triggers, Views};
 use crate::stage::{OpenSource, Phase, Sink, Split, Stage, Transform};
 use crate::state::{Store, Table};
 
@@ -153,6 +153,8 @@ pub struct SourceContext {
     pub meter: NodeMeter,
     /// The simulated platform of this run, where the pipeline has one and the source wants it.
     pub simulator: Option<Simulated>,
+    /// Where it can be told to look for more at once.
+    pub triggers: Triggers,
 }
 
 /// Where the simulated platform of a run is found.

@@ -192,7 +192,7 @@ impl Source for FileSource {
             self.progress.records(decoded.records() - mark.notes);
             Ok(Some(Delivery {
                 refused: decoded.refused,
-                checkpoint: mark.checkpoint,
+                checkpoints: mark.checkpoint.into_iter().collect(),
                 ..Delivery::new(decoded.batch)
             }))
         }

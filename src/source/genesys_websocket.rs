@@ -307,7 +307,7 @@ impl Frames {
         }
         Some(Delivery {
             refused,
-            checkpoint,
+            checkpoints: checkpoint.into_iter().collect(),
             ..Delivery::new(Batch::from(events))
         })
     }

@@ -171,7 +171,7 @@ mod tests {
         let mut source = over(input, &config, "in", Arc::default(), progress.clone()).unwrap();
         let (mut bodies, mut reasons) = (Vec::new(), Vec::new());
         while let Some(delivery) = source.next().await.unwrap() {
-            assert!(delivery.checkpoint.is_none());
+            assert!(delivery.checkpoints.is_empty());
             bodies.extend(delivery.batch.events().iter().map(|e| e.to_json()));
             reasons.extend(delivery.refused.iter().map(|letter| letter.reason));
         }

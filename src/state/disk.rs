@@ -179,6 +179,10 @@ impl Disk {
             }
             for (source, place) in &group.checkpoints {
                 let key = spaced(source, &place.key);
+                if place.value.is_empty() {
+                    checkpoints.remove(key.as_slice())?;
+                    continue;
+                }
                 let value = self.values.close_place(&key, &place.value);
                 checkpoints.insert(key.as_slice(), value.as_slice())?;
             }

@@ -31,7 +31,10 @@ impl Memory {
             }
             for (source, place) in &group.checkpoints {
                 let key = spaced(source, &place.key);
-                committed.checkpoints.insert(key, place.value.clone());
+                match place.value.is_empty() {
+                    true => committed.checkpoints.remove(&key),
+                    false => committed.checkpoints.insert(key, place.value.clone()),
+                };
             }
         }
     }

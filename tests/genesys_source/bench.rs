@@ -83,6 +83,7 @@ impl Bench {
             progress: Progress::default(),
             meter,
             simulator: Some(simulated),
+            triggers: observer.triggers(),
         });
         Self {
             observer,
@@ -148,7 +149,7 @@ async fn read(source: &mut dyn Source, store: &Store, got: &Mutex<Got>) -> Failu
             Ok(delivery) => delivery.expect("it never ends well"),
             Err(failure) => return failure,
         };
-        if let Some(checkpoint) = delivery.checkpoint {
+        for checkpoint in delivery.checkpoints {
             store
                 .commit(vec![], vec![("genesys".into(), checkpoint)])
                 .await

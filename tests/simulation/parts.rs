@@ -334,10 +334,13 @@ impl Connection {
             spec.checkpoint > 0 && (last || (delivery as u64).is_multiple_of(spec.checkpoint));
         Delivery {
             refused,
-            checkpoint: (marked && !spec.transport).then(|| Checkpoint {
-                key: b"place".to_vec(),
-                value: vec![delivery as u8 + 1],
-            }),
+            checkpoints: match marked && !spec.transport {
+                true => vec![Checkpoint {
+                    key: b"place".to_vec(),
+                    value: vec![delivery as u8 + 1],
+                }],
+                false => Vec::new(),
+            },
             redelivery: if spec.transport {
                 Redelivery::Source
             } else {

@@ -80,6 +80,7 @@ impl Assembly {
             progress: self.with.observer.progress(),
             meter: self.meter(&name),
             simulator: self.with.simulator.clone(),
+            triggers: self.with.observer.triggers(),
         });
         let root = Root {
             print: plan.source_print(&name),

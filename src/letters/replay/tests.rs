@@ -58,6 +58,7 @@ impl Case {
             progress: observer.progress(),
             meter: observer.node("n.replay", NodeKind::Source, "replay"),
             simulator: None,
+            triggers: observer.triggers(),
         });
         open().await.unwrap()
     }

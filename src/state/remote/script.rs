@@ -193,7 +193,12 @@ pub(super) fn commit(names: &Names, owner: &Owner, number: u64, groups: &[Group]
     for group in groups {
         group.noted().for_each(|noted| change(&mut cmd, noted));
         for (_, place) in &group.checkpoints {
-            cmd.arg("put").arg(&place.key).arg(&place.value).arg("");
+            let kind = if place.value.is_empty() {
+                "delete"
+            } else {
+                "put"
+            };
+            cmd.arg(kind).arg(&place.key).arg(&place.value).arg("");
         }
     }
     Some(cmd)
