@@ -13,7 +13,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::failure::Failure;
-use crate::layer::{Kept, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths};
+use crate::layer::{Kept, Probing, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths};
 use crate::setting::Fields;
 use crate::stage::Stage;
 
@@ -105,11 +105,12 @@ impl SinkPart for Config {
     fn calls(&self) -> NonZeroUsize {
         match self {
             Self::Influxdb(_) => influxdb::CALLS,
-            Self::Activity(_)
-            | Self::Blackhole(_)
-            | Self::File(_)
-            | Self::Stdout(_)
-            | Self::Warehouse(_) => NonZeroUsize::MIN,
+            Self::Warehouse(config) => {
+                NonZeroUsize::new(config.connections).unwrap_or(NonZeroUsize::MIN)
+            }
+            Self::Activity(_) | Self::Blackhole(_) | Self::File(_) | Self::Stdout(_) => {
+                NonZeroUsize::MIN
+            }
         }
     }
 
@@ -118,6 +119,17 @@ impl SinkPart for Config {
             // What it could not write goes back, and comes again.
             Self::Influxdb(_) => 1 + influxdb::RETRIES,
             _ => RetryPolicy::default().attempts,
+        }
+    }
+
+    fn probe(&self) -> Probing<'_> {
+        match self {
+            Self::Warehouse(config) => config.probe().boxed(),
+            Self::Activity(_)
+            | Self::Blackhole(_)
+            | Self::File(_)
+            | Self::Influxdb(_)
+            | Self::Stdout(_) => Box::pin(futures::future::ready(Vec::new())),
         }
     }
 
@@ -142,7 +154,7 @@ impl SinkPart for Config {
                     context.stack(sink)
                 }
                 Self::Warehouse(config) => {
-                    let sink = config.open().await?;
+                    let sink = config.open(context.meter.clone()).await?;
                     context.stack(sink)
                 }
             })

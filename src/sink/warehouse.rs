@@ -8,131 +8,98 @@
 //! content. So the tables hold the same (but for `created_at`) whatever the order of the events, how
 //! often they come, and how they are cut into batches.
 //!
-//! `dialect`: the words of one SQL dialect. `model`, `row`, `fold`: what all dialects share.
-//! `sqlite`: the embedded warehouse itself, on a thread of its own.
+//! `dialect`: the words of each SQL dialect. `model`, `row`, `load`: what all dialects share.
+//! `store`: what a connection of each dialect can do; `sqlite` and its siblings are those. `write`:
+//! the way of a batch, the same for all. `pool` holds connections to servers, `thread` the embedded
+//! database, which blocks.
 
 mod config;
 mod dialect;
-mod fold;
+mod load;
+mod memo;
 mod model;
+mod pool;
 mod refusal;
 mod row;
+mod schema;
 mod sqlite;
+mod store;
+mod thread;
 mod time;
+mod write;
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
-use tokio::sync::{mpsc, oneshot};
+use futures::future::BoxFuture;
 
-pub use config::Config;
+pub use config::{Config, Target};
 pub use dialect::{Dialect, ddl};
 
 use crate::event::Batch;
 use crate::failure::Failure;
+use crate::layer::Finding;
+use crate::observe::NodeMeter;
 use crate::stage::Sink;
-use sqlite::Store;
+use load::Load;
+use pool::Pool;
+use store::Store;
+use thread::Thread;
+use write::Shared;
 
-/// Batches that wait for the writing thread. Who waits is held back, and the queue is short, since
-/// the edge before the sink is where events wait.
-const QUEUE: usize = 4;
-
-/// An open warehouse. Clones share its connection; the last one to go waits for the batch that is
-/// being written.
+/// An open warehouse. Clones share its connections; the last one to go waits for the batch that is
+/// being written to an embedded database.
 #[derive(Clone)]
-pub struct Warehouse(Arc<Writer>);
+pub struct Warehouse(Arc<dyn Door>);
+
+/// What stands in front of one or more connections of one dialect.
+trait Door: Send + Sync {
+    fn write(&self, batch: Batch) -> BoxFuture<'_, Result<(), Failure>>;
+    fn record(&self, load: Load<'static>) -> BoxFuture<'_, Result<(), Failure>>;
+}
 
 impl Config {
-    /// Connects without writing, and tells in a sentence what was found.
-    ///
-    /// # Errors
-    /// When the warehouse could not be opened, or its tables do not fit.
-    pub async fn probe(&self) -> Result<String, Failure> {
-        let config = self.clone();
-        let probed = tokio::task::spawn_blocking(move || Store::probe(&config)).await;
-        probed.unwrap_or_else(|_| Err(gone()))
+    /// Connects without writing, and tells what was found.
+    pub async fn probe(&self) -> Vec<Finding> {
+        match &self.target {
+            Target::Sqlite { .. } => sqlite::Sqlite::probe(self).await,
+        }
     }
 
     /// Opens the warehouse, and makes its tables unless `auto_create` is false.
     ///
     /// # Errors
-    /// `Fatal`, when the file cannot be opened or its tables do not fit; `Transient`, when another
-    /// program holds it.
-    pub async fn open(&self) -> Result<Warehouse, Failure> {
-        let config = self.clone();
-        let (opened, opening) = oneshot::channel();
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let thread = std::thread::Builder::new()
-            .name("warehouse".to_owned())
-            .spawn(move || match Store::open(&config) {
-                Ok(store) => {
-                    // If nobody waits any more the queue is closed too, and the thread ends.
-                    let _ = opened.send(Ok(()));
-                    work(store, queue);
-                }
-                Err(failure) => {
-                    let _ = opened.send(Err(failure));
-                }
-            })
-            .map_err(|error| {
-                Failure::transient("warehouse_error", format!("no thread to write on: {error}"))
-            })?;
-        let writer = Writer {
-            jobs: Some(jobs),
-            thread: Some(thread),
+    /// `Fatal`, when it cannot be opened or its tables do not fit; `Transient` or `Disconnected`,
+    /// when another program holds it or it cannot be reached.
+    pub async fn open(&self, meter: NodeMeter) -> Result<Warehouse, Failure> {
+        let shared = Arc::new(Shared::new(self.clone(), meter));
+        let door: Arc<dyn Door> = match &self.target {
+            Target::Sqlite { .. } => Arc::new(Thread::open::<sqlite::Sqlite>(shared).await?),
         };
-        opening.await.unwrap_or_else(|_| Err(gone()))?;
-        Ok(Warehouse(Arc::new(writer)))
+        Ok(Warehouse(door))
+    }
+}
+
+/// A server's connections.
+async fn pool<S: Store>(shared: Arc<Shared>) -> Result<Arc<dyn Door>, Failure>
+where
+    Pool<S>: Door,
+{
+    Ok(Arc::new(Pool::<S>::open(shared).await?))
+}
+
+impl Warehouse {
+    /// Writes rows that are no events, such as those of a ledger, in one transaction.
+    ///
+    /// # Errors
+    /// When nothing of it is written, or it is not known whether it is.
+    async fn record(&self, load: Load<'static>) -> Result<(), Failure> {
+        self.0.record(load).await
     }
 }
 
 impl Sink for Warehouse {
     async fn write(&self, batch: Batch) -> Result<(), Failure> {
-        let (answer, answered) = oneshot::channel();
-        let jobs = self.0.jobs.as_ref().ok_or_else(gone)?;
-        let job = Job { batch, answer };
-        jobs.send(job).await.map_err(|_| gone())?;
-        answered.await.unwrap_or_else(|_| Err(gone()))
-    }
-}
-
-fn gone() -> Failure {
-    Failure::fatal(
-        "warehouse_error",
-        "the thread that writes the warehouse has ended",
-    )
-}
-
-/// A batch on its way to the thread.
-struct Job {
-    batch: Batch,
-    answer: oneshot::Sender<Result<(), Failure>>,
-}
-
-/// The thread that owns the connection, and the way to it.
-struct Writer {
-    jobs: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        // The thread ends once the queue is closed; the connection is then closed in order, which
-        // leaves one file. A thread that panicked has closed its connection already.
-        drop(self.jobs.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn work(mut store: Store, mut queue: mpsc::Receiver<Job>) {
-    while let Some(Job { batch, answer }) = queue.blocking_recv() {
-        // Who no longer waits (a time-out, the end of the run) will deliver the batch again.
-        if answer.is_closed() {
-            continue;
-        }
-        let _ = answer.send(store.write(&batch));
+        self.0.write(batch).await
     }
 }
 
@@ -142,17 +109,24 @@ mod tests {
 
     use super::*;
     use crate::event::{Event, PathSet, Provenance};
+    use crate::observe::{NodeKind, Observer};
 
     fn config(folder: &std::path::Path) -> Config {
         Config {
-            dialect: Dialect::Sqlite,
-            path: folder.join("w.db"),
+            target: Target::Sqlite {
+                path: folder.join("w.db"),
+            },
+            connections: 1,
             schema: "cc_analytics".to_owned(),
             auto_create: true,
             source_system: "TEST".to_owned(),
             staging: false,
             paths: config::default_paths(),
         }
+    }
+
+    fn meter() -> NodeMeter {
+        Observer::new("p").node("w", NodeKind::Sink, "warehouse")
     }
 
     fn batch(id: usize) -> Batch {
@@ -170,7 +144,7 @@ mod tests {
     async fn writes_concurrent_batches_and_leaves_one_file() {
         let folder = tempfile::tempdir().unwrap();
         let config = config(folder.path());
-        let warehouse = config.open().await.unwrap();
+        let warehouse = config.open(meter()).await.unwrap();
         let writes = (0..20).map(|id| {
             let warehouse = warehouse.clone();
             async move { warehouse.write(batch(id)).await }
@@ -180,8 +154,9 @@ mod tests {
         // The log is folded in when the last clone is gone.
         let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "{left:?}");
-        assert!(config.probe().await.unwrap().contains("has all tables"));
-        let connection = rusqlite::Connection::open(&config.path).unwrap();
+        let found = config.probe().await;
+        assert!(found[0].message.contains("has all tables"), "{found:?}");
+        let connection = rusqlite::Connection::open(folder.path().join("w.db")).unwrap();
         let query = "SELECT count(*) FROM fact_interactions WHERE source_system = 'TEST'";
         let count: i64 = connection.query_row(query, [], |row| row.get(0)).unwrap();
         assert_eq!(count, 20);
@@ -191,8 +166,10 @@ mod tests {
     async fn an_opening_that_fails_says_why() {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(folder.path());
-        config.path = folder.path().to_owned();
-        let failure = config.open().await.err().unwrap();
+        config.target = Target::Sqlite {
+            path: folder.path().to_owned(),
+        };
+        let failure = config.open(meter()).await.err().unwrap();
         assert_eq!(
             failure.losses()[0].cause.reason,
             "warehouse_io",

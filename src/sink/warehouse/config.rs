@@ -9,14 +9,18 @@ use crate::setting::{Fields, Setting, is_name};
 
 /// Schema in which the tables live unless the file names another.
 const SCHEMA: &str = "cc_analytics";
+/// Connections to a server, unless told, and at most.
+const CONNECTIONS: usize = 2;
+const CONNECTIONS_MOST: usize = 16;
 
 /// The fields of the sink `warehouse`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `dialect`: default `sqlite`.
-    pub dialect: Dialect,
-    /// `path`: the database file of SQLite. Its folder is made if it is missing.
-    pub path: PathBuf,
+    /// `dialect` (default `sqlite`), and the fields that say where the warehouse is.
+    pub target: Target,
+    /// `connections`: how many batches are written at the same time; default 2, at most 16. SQLite
+    /// has one writer.
+    pub connections: usize,
     /// `schema`: default `cc_analytics`. In SQLite the file is the schema, and this only names it.
     pub schema: String,
     /// `auto_create`: make what is missing of the tables at the start; default true.
@@ -29,21 +33,44 @@ pub struct Config {
     pub(super) paths: [Path; WIDTH],
 }
 
+/// Where the warehouse is. Each dialect has fields of its own for that.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// `dialect: sqlite`.
+    Sqlite {
+        /// `path`: the database file. Its folder is made if it is missing.
+        path: PathBuf,
+    },
+}
+
+impl Target {
+    fn check(dialect: Dialect, fields: &mut Fields<'_>) -> Option<Self> {
+        match dialect {
+            Dialect::Sqlite => read_path(fields).map(|path| Self::Sqlite { path }),
+        }
+    }
+
+    /// The dialect that is spoken there.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite { .. } => Dialect::Sqlite,
+        }
+    }
+}
+
 impl Config {
     /// Reads the fields of the component; all mistakes go into the report.
     pub fn check(fields: &mut Fields<'_>) -> Option<Self> {
         let dialect = read_dialect(fields);
-        let path: Option<PathBuf> = fields.required("path");
-        let path = path.filter(|path| {
-            let memory = path.as_os_str() == ":memory:";
-            if memory {
-                let message = "a warehouse in memory would be lost at the end of the run";
-                fields
-                    .error("bad-path", fields.span_of("path"), message)
-                    .hint("name a file");
+        // Of an unknown dialect it is not known which fields it would have.
+        let target = match dialect {
+            Some(dialect) => Target::check(dialect, fields),
+            None => {
+                fields.entries();
+                None
             }
-            !memory
-        });
+        };
+        let connections = read_connections(fields, dialect);
         let schema = fields.or("schema", SCHEMA.to_owned());
         if !is_name(&schema) {
             let message = "a schema's name starts with a letter or `_` and goes on with letters, \
@@ -55,8 +82,8 @@ impl Config {
         let staging = fields.or("staging", false);
         let paths = read_paths(fields);
         Some(Self {
-            dialect: dialect?,
-            path: path?,
+            target: target?,
+            connections,
             schema,
             auto_create,
             source_system,
@@ -69,6 +96,34 @@ impl Config {
     pub fn paths(&mut self, visit: &mut dyn FnMut(&mut Path)) {
         self.paths.iter_mut().for_each(visit);
     }
+}
+
+fn read_path(fields: &mut Fields<'_>) -> Option<PathBuf> {
+    let path: PathBuf = fields.required("path")?;
+    if path.as_os_str() == ":memory:" {
+        let message = "a warehouse in memory would be lost at the end of the run";
+        fields
+            .error("bad-path", fields.span_of("path"), message)
+            .hint("name a file");
+        return None;
+    }
+    Some(path)
+}
+
+fn read_connections(fields: &mut Fields<'_>, dialect: Option<Dialect>) -> usize {
+    let most = match dialect {
+        Some(Dialect::Sqlite) => 1,
+        _ => CONNECTIONS_MOST,
+    };
+    let connections = fields.or("connections", CONNECTIONS.min(most));
+    if !(1..=most).contains(&connections) {
+        let message = match most {
+            1 => "SQLite has one writer: `connections` is 1".to_owned(),
+            most => format!("`connections` is from 1 to {most}"),
+        };
+        fields.error("out-of-range", fields.span_of("connections"), message);
+    }
+    connections.clamp(1, most)
 }
 
 fn read_dialect(fields: &mut Fields<'_>) -> Option<Dialect> {
@@ -184,7 +239,7 @@ mod tests {
     #[test]
     fn all_mistakes_show() {
         let (config, found) = check(vec![
-            ("dialect", text("snowflake")),
+            ("dialect", text("oracle")),
             ("path", text(":memory:")),
             ("schema", text("a b")),
             ("source_system", text("")),
@@ -196,12 +251,11 @@ mod tests {
             codes,
             [
                 "unsupported-dialect",
-                "bad-path",
                 "bad-name",
                 "empty-value",
                 "wrong-type"
             ]
         );
-        assert!(found[0].contains("`snowflake`") && found[0].contains("`sqlite`"));
+        assert!(found[0].contains("`oracle`") && found[0].contains("`sqlite`"));
     }
 }

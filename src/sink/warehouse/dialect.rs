@@ -3,7 +3,8 @@
 
 mod sqlite;
 
-use super::model::{Column, Kind, Merge, Sorted, TABLES, Table};
+use super::model::{Column, Kind, Merge, Need, Sorted, TABLES, Table, VIEWS};
+use super::schema::{Found, holds};
 
 pub(super) use sqlite::Sqlite;
 
@@ -18,7 +19,7 @@ impl Dialect {
     /// All dialects with the names that pipelines call them by.
     pub const ALL: &'static [(&'static str, Dialect)] = &[("sqlite", Dialect::Sqlite)];
 
-    fn words(self) -> &'static dyn Words {
+    pub(super) fn words(self) -> &'static dyn Words {
         match self {
             Dialect::Sqlite => &Sqlite,
         }
@@ -26,7 +27,7 @@ impl Dialect {
 }
 
 /// What differs from dialect to dialect.
-pub(super) trait Words {
+pub(super) trait Words: Sync {
     /// An identifier as it stands in a statement, whatever letters it has.
     fn quote(&self, name: &str) -> String;
     /// A table's name as it stands in a statement.
@@ -37,6 +38,76 @@ pub(super) trait Words {
     fn need(&self, column: &Column) -> String;
     /// The statement that makes an index, where the dialect has such a thing.
     fn index(&self, schema: &str, table: &str, name: &str, columns: &[Sorted]) -> Option<String>;
+    /// The statement that makes a table unless it is there.
+    fn create(&self, schema: &str, table: &Table) -> String {
+        format!(
+            "CREATE TABLE IF NOT EXISTS {} (\n{}\n);\n",
+            self.table(schema, table.name),
+            self.definitions(table)
+        )
+    }
+    /// The columns of a table's definition, one a line.
+    fn definitions(&self, table: &Table) -> String {
+        let columns = table.columns.iter();
+        let lines: Vec<String> = columns
+            .map(|column| format!("    {}", self.definition(column)))
+            .collect();
+        lines.join(",\n")
+    }
+    /// A column as a table's definition has it.
+    fn definition(&self, column: &Column) -> String {
+        let (name, kind) = (self.quote(column.name), self.kind(column.kind));
+        let text = format!("{name} {kind} {}", self.need(column));
+        text.trim_end().to_owned()
+    }
+    /// The statement that makes a view, or puts another query behind its name.
+    fn view(&self, schema: &str, name: &str, query: &str) -> String {
+        let name = self.table(schema, name);
+        format!("CREATE OR REPLACE VIEW {name} AS\n{query};\n")
+    }
+    /// The hour in which the time lies that `expression` gives.
+    fn hour(&self, expression: &str) -> String {
+        format!("date_trunc('hour', {expression})")
+    }
+    /// The query for what is there: a row for each column of the schema's tables, with the names of
+    /// table and column, the type as the database calls it, the most characters (or bytes, where
+    /// the dialect counts these) that it takes or null, and two numbers (1 or 0): whether it may be
+    /// null, and whether it has a default.
+    fn columns(&self, schema: &str) -> String;
+    /// Whether a column that is there can hold what the model's can.
+    fn fits(&self, found: &Found, kind: Kind) -> bool {
+        holds(found, kind)
+    }
+    /// The statement that adds a missing column to a table that is there. What must not be null
+    /// without a default is added without that: the rows that are there have nothing in it.
+    fn add_column(&self, schema: &str, table: &str, column: &Column) -> String {
+        let need = match column.need {
+            Need::Zero | Need::Source | Need::Created => self.need(column),
+            Need::Key | Need::Required | Need::Optional => String::new(),
+        };
+        let (name, kind) = (self.quote(column.name), self.kind(column.kind));
+        let text = format!(
+            "ALTER TABLE {} ADD COLUMN {name} {kind} {need}",
+            self.table(schema, table)
+        );
+        text.trim_end().to_owned() + ";"
+    }
+    /// The statement that gives a column the model's type.
+    fn widen(&self, schema: &str, table: &str, column: &Column) -> String {
+        let (name, kind) = (self.quote(column.name), self.kind(column.kind));
+        let table = self.table(schema, table);
+        format!("ALTER TABLE {table} ALTER COLUMN {name} TYPE {kind};")
+    }
+    /// The statement that lets a column be null.
+    fn loosen(&self, schema: &str, table: &str, column: &str) -> String {
+        let (table, name) = (self.table(schema, table), self.quote(column));
+        format!("ALTER TABLE {table} ALTER COLUMN {name} DROP NOT NULL;")
+    }
+    /// The statement that puts a table aside under another name, where nothing else mends it.
+    fn rename(&self, schema: &str, table: &str, to: &str) -> String {
+        let (from, to) = (self.table(schema, table), self.quote(to));
+        format!("ALTER TABLE {from} RENAME TO {to};")
+    }
     /// What comes before the tables: the schema itself.
     fn opening(&self, schema: &str) -> String;
     /// A role for reporting tools that can read this schema and nothing else.
@@ -52,40 +123,20 @@ pub fn ddl(dialect: Dialect, schema: &str, role: Option<&str>) -> String {
     let mut text = words.opening(schema);
     for table in TABLES {
         text.push('\n');
-        text.push_str(&create(words, schema, table));
+        text.push_str(&words.create(schema, table));
         for (name, columns) in table.indexes {
             if let Some(index) = words.index(schema, table.name, name, columns) {
                 text.push_str(&index);
             }
         }
     }
+    for view in VIEWS {
+        text.push('\n');
+        text.push_str(&words.view(schema, view.name, &(view.query)(words, schema)));
+    }
     if let Some(role) = role {
         text.push('\n');
         text.push_str(&words.role(schema, role));
     }
     text
-}
-
-fn create(words: &dyn Words, schema: &str, table: &Table) -> String {
-    let columns: Vec<String> = table
-        .columns
-        .iter()
-        .map(|column| format!("    {}", definition(words, column)))
-        .collect();
-    format!(
-        "CREATE TABLE IF NOT EXISTS {} (\n{}\n);\n",
-        words.table(schema, table.name),
-        columns.join(",\n")
-    )
-}
-
-/// A column as a table's definition has it.
-fn definition(words: &dyn Words, column: &Column) -> String {
-    let text = format!(
-        "{} {} {}",
-        words.quote(column.name),
-        words.kind(column.kind),
-        words.need(column)
-    );
-    text.trim_end().to_owned()
 }

@@ -1,5 +1,7 @@
 //! The tables of the warehouse, as every dialect has them: names, kinds, keys and indexes.
 
+use super::dialect::Words;
+
 /// What a column holds. A dialect has its own word for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -270,13 +272,27 @@ pub(super) const HOURS: Merge = Merge {
     guard: &[],
 };
 
+/// All merges, in the order in which a transaction writes them: the same everywhere, so that two
+/// transactions cannot wait for each other.
+pub(super) const MERGES: &[&Merge] = &[&FACTS, &RECORDINGS, &AGENTS, &QUEUES, &HOURS];
+
+/// A query that stands in the schema under a name of its own.
+pub(super) struct View {
+    pub name: &'static str,
+    /// The query; the schema's name comes first.
+    pub query: fn(&dyn Words, &str) -> String,
+}
+
+/// All views.
+pub(super) const VIEWS: &[View] = &[];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn merges_write_every_column_but_created_at() {
-        for merge in [FACTS, RECORDINGS, AGENTS, QUEUES, HOURS] {
+        for merge in MERGES {
             let table = TABLES.iter().find(|t| t.name == merge.table).unwrap();
             let written: Vec<_> = table
                 .columns

@@ -5,20 +5,21 @@ use crate::event::Origin;
 use crate::failure::{Cause, Failure, Kind as FailureKind, Loss, Which};
 
 /// What is wrong with an event. A column is named by its place among the inputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     MissingEventId,
     MissingInteractionId,
     BadTimestamp,
     TooLong(usize),
     WrongType(usize),
-    /// A constraint that somebody gave the table refuses it; what kind of constraint.
-    Constraint(&'static str),
+    /// The database refuses it, for example by a constraint that somebody gave the table; in its
+    /// words, without values.
+    Constraint(String),
 }
 
 impl Refusal {
     /// The stable word for ledgers and dead letters.
-    pub fn reason(self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
             Refusal::MissingEventId => "missing_event_id",
             Refusal::MissingInteractionId => "missing_interaction_id",
@@ -30,7 +31,7 @@ impl Refusal {
     }
 
     /// For people; holds no value of the event.
-    pub fn message(self) -> String {
+    pub fn message(&self) -> String {
         let name = |place: usize| INPUTS[place].name;
         match self {
             Refusal::MissingEventId => "the event has no `event_id`".to_owned(),
@@ -38,22 +39,22 @@ impl Refusal {
             Refusal::BadTimestamp => "the event has no time that can be read \
                  (RFC 3339 with its offset, or a number since 1970)"
                 .to_owned(),
-            Refusal::TooLong(place) => match INPUTS[place].kind {
+            Refusal::TooLong(place) => match INPUTS[*place].kind {
                 Kind::Text(most) => {
-                    format!("column `{}` takes at most {most} characters", name(place))
+                    format!("column `{}` takes at most {most} characters", name(*place))
                 }
-                _ => format!("column `{}` cannot take so much", name(place)),
+                _ => format!("column `{}` cannot take so much", name(*place)),
             },
-            Refusal::WrongType(place) => match INPUTS[place].kind {
+            Refusal::WrongType(place) => match INPUTS[*place].kind {
                 Kind::Integer => {
-                    format!("column `{}` takes a whole number of 32 bits", name(place))
+                    format!("column `{}` takes a whole number of 32 bits", name(*place))
                 }
                 _ => format!(
                     "column `{}` takes text without a zero character",
-                    name(place)
+                    name(*place)
                 ),
             },
-            Refusal::Constraint(kind) => format!("{kind} of the table refuses the row"),
+            Refusal::Constraint(reason) => reason.clone(),
         }
     }
 }
@@ -64,7 +65,7 @@ pub(super) struct Refusals(Vec<(Refusal, Vec<Origin>)>);
 
 impl Refusals {
     pub fn push(&mut self, refusal: Refusal, origin: Origin) {
-        // A short list: there are no more refusals than reasons and columns.
+        // A short list: there are few more refusals than reasons, columns and constraints.
         match self.0.iter_mut().find(|(known, _)| *known == refusal) {
             Some((_, origins)) => origins.push(origin),
             None => self.0.push((refusal, vec![origin])),

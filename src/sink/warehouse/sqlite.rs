@@ -1,43 +1,45 @@
 //! The embedded warehouse: one connection, one transaction for each batch.
 
 mod failure;
-mod load;
 mod schema;
 mod staging;
+mod statements;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
-use super::config::Config;
-use super::model::WIDTH;
-use super::refusal::{Refusal, Refusals};
-use super::row::{self, Cells, Row};
-use crate::event::{Batch, Path};
+use super::config::{Config, Target};
+use super::load::Load;
+use super::refusal::Refusal;
+use super::row::Cells;
+use super::store::{Store, Trouble, Written};
+use super::thread::gone;
 use crate::failure::Failure;
+use crate::layer::{Finding, Grade};
 
 use failure::{constraint, failure};
-use load::Load;
 use staging::Staging;
+use statements::Statements;
 
 /// How long a statement waits for another program that writes the same file.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// An open warehouse. It blocks, so it lives on a thread of its own.
-pub(super) struct Store {
+/// An open warehouse. It blocks, so it lives on a thread of its own: every future here is ready at
+/// the first poll.
+pub(super) struct Sqlite {
     connection: Connection,
     file: PathBuf,
-    paths: [Path; WIDTH],
-    load: Load,
+    statements: Statements,
     staging: Option<Staging>,
 }
 
-impl Store {
+impl Store for Sqlite {
     /// Opens the file, makes what is missing where that is wanted, and proves that every statement
     /// can run.
-    pub fn open(config: &Config) -> Result<Self, Failure> {
-        let file = config.path.clone();
+    async fn open(config: &Config) -> Result<Self, Failure> {
+        let file = path(config)?.to_owned();
         if let Some(folder) = file.parent() {
             std::fs::create_dir_all(folder).map_err(|error| failure::folder(&error, folder))?;
         }
@@ -47,9 +49,10 @@ impl Store {
         let tell = |error| failure(&error, &file);
         let connection = Connection::open_with_flags(&file, flags).map_err(tell)?;
         prepare(&connection).map_err(tell)?;
-        schema::bring_up(&connection, config)?;
-        let load = Load::new(config);
-        load.prove(&connection)
+        schema::bring_up(&connection, config, &file)?;
+        let statements = Statements::new(config);
+        statements
+            .prove(&connection)
             .map_err(|error| schema::unusable(&error, &file))?;
         let staging = match config.staging {
             true => Some(Staging::open(&connection, config).map_err(tell)?),
@@ -57,112 +60,78 @@ impl Store {
         };
         Ok(Self {
             connection,
-            paths: config.paths.clone(),
-            load,
+            statements,
             staging,
             file,
         })
     }
 
-    /// Connects without writing and tells what was found.
-    pub fn probe(config: &Config) -> Result<String, Failure> {
-        schema::probe(config)
+    async fn load(&mut self, load: &Load<'_>) -> Result<Written, Trouble> {
+        let Self {
+            connection,
+            statements,
+            file,
+            ..
+        } = self;
+        let written = begin(connection).and_then(|transaction| {
+            let changed = statements.write(&transaction, load)?;
+            transaction.commit()?;
+            Ok(Written { changed })
+        });
+        written.map_err(|error| trouble(&error, file))
     }
 
-    /// Writes a batch; durable when it returns.
-    ///
-    /// # Errors
-    /// Names the events that are refused; all others are written. Any other failure speaks of the
-    /// whole batch, of which then nothing is written.
-    pub fn write(&mut self, batch: &Batch) -> Result<(), Failure> {
-        let mut refusals = Refusals::default();
-        let mut cells = Vec::with_capacity(batch.len());
-        for event in batch.events() {
-            match row::read(&self.paths, event) {
-                Ok(read) => cells.push(read),
-                Err(refusal) => refusals.push(refusal, event.origin),
-            }
-        }
-        let written = match self.staging.is_some() {
-            true => self.write_staged(cells, &mut refusals),
-            false => self.write_rows(cells, &mut refusals),
+    async fn stage(
+        &mut self,
+        cells: &[Cells<'_>],
+        also: &Load<'_>,
+    ) -> Result<Vec<(Refusal, usize)>, Trouble> {
+        let Self {
+            connection,
+            statements,
+            staging,
+            file,
+        } = self;
+        let Some(staging) = staging else {
+            return Err(Failure::fatal("warehouse_error", "`staging` is off").into());
         };
-        written.map_err(|error| failure(&error, &self.file))?;
-        refusals.into_result()
-    }
-
-    fn write_rows(&mut self, cells: Vec<Cells<'_>>, refusals: &mut Refusals) -> Done {
-        let rows = check(cells, refusals);
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let transaction = begin(&mut self.connection)?;
-        let written = self.load.write(&transaction, &rows);
-        match written.and_then(|()| transaction.commit()) {
-            Err(error) if constraint(&error).is_some() => self.write_singly(&rows, refusals),
-            written => written,
-        }
-    }
-
-    fn write_staged(&mut self, cells: Vec<Cells<'_>>, refusals: &mut Refusals) -> Done {
-        let Some(staging) = self.staging.as_ref().filter(|_| !cells.is_empty()) else {
-            return Ok(());
-        };
-        let transaction = begin(&mut self.connection)?;
         let mut found = Vec::new();
-        let written = staging.write(&transaction, &cells, &mut found);
-        match written.and_then(|()| transaction.commit()) {
-            Err(error) if constraint(&error).is_some() => {
-                let rows = check(cells, refusals);
-                self.write_singly(&rows, refusals)
-            }
-            written => {
-                for (refusal, place) in found {
-                    refusals.push(refusal, cells[place].origin);
-                }
-                written
-            }
+        let written = begin(connection).and_then(|transaction| {
+            staging.write(&transaction, cells, &mut found)?;
+            statements.write(&transaction, also)?;
+            transaction.commit()
+        });
+        match written {
+            Ok(()) => Ok(found),
+            Err(error) => Err(trouble(&error, file)),
         }
     }
 
-    /// Each row by itself, still in one transaction: finds those that a constraint of the table
-    /// refuses. Rows are not folded here, since the newest of one event may be the refused one.
-    fn write_singly(&mut self, rows: &[Row<'_>], refusals: &mut Refusals) -> Done {
-        let mut transaction = begin(&mut self.connection)?;
-        for row in rows {
-            let savepoint = transaction.savepoint()?;
-            let written = self.load.write(&savepoint, std::slice::from_ref(row));
-            match written {
-                Ok(()) => savepoint.commit()?,
-                Err(error) => {
-                    drop(savepoint);
-                    let Some(kind) = constraint(&error) else {
-                        return Err(error);
-                    };
-                    // A trigger can end the whole transaction; what went before is then not written.
-                    if transaction.is_autocommit() {
-                        return Err(error);
-                    }
-                    refusals.push(Refusal::Constraint(kind), row.origin);
-                }
-            }
-        }
-        transaction.commit()
+    async fn probe(config: &Config) -> Vec<Finding> {
+        let config = config.clone();
+        let probed = tokio::task::spawn_blocking(move || schema::probe(&config)).await;
+        let found = match probed.unwrap_or_else(|_| Err(gone())) {
+            Ok(sentence) => Finding::new(Grade::Good, sentence),
+            Err(failure) => Finding::new(Grade::Error, failure.to_string()),
+        };
+        vec![found]
     }
 }
 
-type Done = rusqlite::Result<()>;
-
-fn check<'e>(cells: Vec<Cells<'e>>, refusals: &mut Refusals) -> Vec<Row<'e>> {
-    let mut rows = Vec::with_capacity(cells.len());
-    for cells in cells {
-        let origin = cells.origin;
-        match Row::check(cells) {
-            Ok(row) => rows.push(row),
-            Err(refusal) => refusals.push(refusal, origin),
-        }
+/// The database file.
+fn path(config: &Config) -> Result<&Path, Failure> {
+    match &config.target {
+        Target::Sqlite { path } => Ok(path),
+        #[allow(unreachable_patterns, reason = "the other targets are servers")]
+        _ => Err(Failure::fatal("warehouse_error", "no file of SQLite")),
     }
-    rows
+}
+
+fn trouble(error: &rusqlite::Error, file: &Path) -> Trouble {
+    match constraint(error) {
+        Some(kind) => Trouble::Refused(format!("{kind} of the table refuses the row")),
+        None => failure(error, file).into(),
+    }
 }
 
 /// Takes the write lock at once: a lock that is taken at the first write can fail without waiting.

@@ -12,10 +12,17 @@ pub(super) fn text(ms: i64) -> String {
     format_timestamp(ms * 1000)
 }
 
+/// A day as text, such as `2026-01-02`, for days since 1970.
+pub(super) fn day_text(days: i32) -> String {
+    let mut text = text(i64::from(days) * DAY);
+    text.truncate(10);
+    text
+}
+
 /// A row of `dim_time`.
 pub(super) struct Hour {
-    pub start: String,
-    pub date: String,
+    /// Days since 1970.
+    pub date: i32,
     pub year: i64,
     pub quarter: i64,
     pub month: i64,
@@ -35,7 +42,8 @@ impl Hour {
         };
         let month = number(5, 7);
         Self {
-            date: text.get(..10).unwrap_or_default().to_owned(),
+            // No year of four digits is that far from 1970.
+            date: i32::try_from(start.div_euclid(DAY)).unwrap_or_default(),
             year: number(0, 4),
             quarter: (month + 2) / 3,
             month,
@@ -43,7 +51,6 @@ impl Hour {
             hour: number(11, 13),
             // 1970 began on a Thursday.
             day_of_week: (start.div_euclid(DAY) + 3).rem_euclid(7) + 1,
-            start: text,
         }
     }
 }
@@ -55,17 +62,14 @@ mod tests {
     #[test]
     fn takes_an_hour_apart() {
         let hour = Hour::starting(1_767_322_800_000);
-        assert_eq!(hour.start, "2026-01-02T03:00:00.000Z");
-        assert_eq!(
-            (hour.date.as_str(), hour.year, hour.quarter),
-            ("2026-01-02", 2026, 1)
-        );
+        assert_eq!(day_text(hour.date), "2026-01-02");
+        assert_eq!((hour.year, hour.quarter), (2026, 1));
         assert_eq!(
             (hour.month, hour.day, hour.hour, hour.day_of_week),
             (1, 2, 3, 5)
         );
         let before = Hour::starting(-HOUR);
-        assert_eq!(before.start, "1969-12-31T23:00:00.000Z");
+        assert_eq!(day_text(before.date), "1969-12-31");
         assert_eq!((before.quarter, before.day_of_week), (4, 3));
     }
 }

@@ -2,6 +2,7 @@
 //! without a prefix.
 
 use super::super::model::{Column, Guard, Kind, Merge, Need, SOURCE_SYSTEM, Sorted};
+use super::super::schema::Found;
 use super::Words;
 
 /// The words of SQLite.
@@ -73,6 +74,45 @@ impl Words for Sqlite {
         )
     }
 
+    fn view(&self, schema: &str, name: &str, query: &str) -> String {
+        let name = self.table(schema, name);
+        format!("DROP VIEW IF EXISTS {name};\nCREATE VIEW {name} AS\n{query};\n")
+    }
+
+    fn hour(&self, expression: &str) -> String {
+        format!("substr({expression}, 1, 13) || ':00:00.000Z'")
+    }
+
+    fn columns(&self, _schema: &str) -> String {
+        "SELECT t.name, c.name, c.type, NULL, c.\"notnull\" = 0 AND c.pk = 0, \
+         c.dflt_value IS NOT NULL\n\
+         FROM main.sqlite_schema AS t, pragma_table_info(t.name, 'main') AS c\n\
+         WHERE t.type = 'table'"
+            .to_owned()
+    }
+
+    /// Any column holds anything here.
+    fn fits(&self, _: &Found, _: Kind) -> bool {
+        true
+    }
+
+    /// SQLite adds no column whose default is an expression.
+    fn add_column(&self, schema: &str, table: &str, column: &Column) -> String {
+        let need = match column.need {
+            Need::Zero | Need::Source => self.need(column),
+            _ => String::new(),
+        };
+        let (name, kind) = (self.quote(column.name), self.kind(column.kind));
+        let table = self.table(schema, table);
+        let text = format!("ALTER TABLE {table} ADD COLUMN {name} {kind} {need}");
+        text.trim_end().to_owned() + ";"
+    }
+
+    /// SQLite takes no NOT NULL away.
+    fn loosen(&self, schema: &str, table: &str, _: &str) -> String {
+        self.rename(schema, table, &format!("{table}_before"))
+    }
+
     fn merge(&self, schema: &str, merge: &Merge, rows: &str) -> String {
         let table = self.table(schema, merge.table);
         let columns: Vec<String> = merge.columns.iter().map(|name| self.quote(name)).collect();
@@ -114,22 +154,6 @@ impl Sqlite {
             })
             .collect();
         format!("({})", parts.join(", "))
-    }
-
-    /// The statement that adds a missing column to a table that is there. SQLite adds none that
-    /// must not be null without a constant default, so such a column is added without that.
-    pub(in super::super) fn add_column(&self, table: &str, column: &Column) -> String {
-        let need = match column.need {
-            Need::Zero | Need::Source => self.need(column),
-            _ => String::new(),
-        };
-        let text = format!(
-            "ALTER TABLE {} ADD COLUMN {} {} {need}",
-            self.quote(table),
-            self.quote(column.name),
-            self.kind(column.kind)
-        );
-        text.trim_end().to_owned() + ";"
     }
 }
 

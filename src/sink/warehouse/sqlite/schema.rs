@@ -5,40 +5,34 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use super::super::config::Config;
-use super::super::dialect::{Sqlite, ddl};
-use super::super::model::{Need, TABLES, Table};
+use super::super::dialect::{Dialect, ddl};
+use super::super::schema::{Comparison, Found, compare, judge};
 use super::failure::{failure, told};
 use crate::failure::Failure;
 
 /// Makes what is missing if the configuration wants it, and checks the rest.
-pub(super) fn bring_up(connection: &Connection, config: &Config) -> Result<(), Failure> {
-    let missing = inspect(connection, &config.path)?;
-    if config.auto_create {
-        let script = format!(
-            "BEGIN IMMEDIATE;\n{}COMMIT;",
-            ddl(config.dialect, &config.schema, None)
-        );
-        return connection.execute_batch(&script).map_err(|error| {
-            // Closing the connection, which follows, would undo it as well.
-            let _ = connection.execute_batch("ROLLBACK");
-            failure(&error, &config.path)
-        });
+pub(super) fn bring_up(
+    connection: &Connection,
+    config: &Config,
+    file: &Path,
+) -> Result<(), Failure> {
+    judge(inspect(connection, config, file)?, config, &place(file))?;
+    if !config.auto_create {
+        return Ok(());
     }
-    match missing.first() {
-        None => Ok(()),
-        Some(table) => Err(Failure::fatal(
-            "warehouse_schema",
-            format!(
-                "`{}` has no table `{table}`: set `auto_create: true` or make the tables first",
-                config.path.display()
-            ),
-        )),
-    }
+    let ddl = ddl(Dialect::Sqlite, &config.schema, None);
+    let script = format!("BEGIN IMMEDIATE;\n{ddl}COMMIT;");
+    connection.execute_batch(&script).map_err(|error| {
+        // Closing the connection, which follows, would undo it as well.
+        let _ = connection.execute_batch("ROLLBACK");
+        failure(&error, file)
+    })
 }
 
 /// Opens the file to read, if it is there, and looks at the tables.
 pub(super) fn probe(config: &Config) -> Result<String, Failure> {
-    let (file, name) = (&config.path, config.path.display());
+    let file = super::path(config)?;
+    let name = file.display();
     if !file.exists() {
         return match config.auto_create {
             true => Ok(format!("`{name}` is not there yet and will be made")),
@@ -51,15 +45,15 @@ pub(super) fn probe(config: &Config) -> Result<String, Failure> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
         Connection::open_with_flags(file, flags).map_err(|error| failure(&error, file))?;
-    let missing = inspect(&connection, file)?;
-    match (missing.is_empty(), config.auto_create) {
-        (true, _) => Ok(format!("`{name}` has all tables of the warehouse")),
-        (false, true) => Ok(format!("`{name}`: `{}` will be made", missing.join("`, `"))),
-        (false, false) => Err(Failure::fatal(
-            "warehouse_schema",
-            format!("`{name}` has no `{}`", missing.join("`, `")),
-        )),
-    }
+    let missing = judge(inspect(&connection, config, file)?, config, &place(file))?;
+    Ok(match missing.is_empty() {
+        true => format!("`{name}` has all tables of the warehouse"),
+        false => format!("`{name}`: `{}` will be made", missing.join("`, `")),
+    })
+}
+
+fn place(file: &Path) -> String {
+    format!("`{}`", file.display())
 }
 
 /// The statements of the load cannot run on these tables.
@@ -78,44 +72,24 @@ pub(super) fn unusable(error: &rusqlite::Error, file: &Path) -> Failure {
     }
 }
 
-/// The tables that are missing. A table that is there must have all its columns.
-fn inspect(connection: &Connection, file: &Path) -> Result<Vec<&'static str>, Failure> {
-    let mut missing = Vec::new();
-    let mut statements = Vec::new();
-    for table in TABLES {
-        let found = columns(connection, table.name).map_err(|error| failure(&error, file))?;
-        match found.is_empty() {
-            true => missing.push(table.name),
-            false => statements.extend(remedies(table, &found)),
-        }
-    }
-    if statements.is_empty() {
-        return Ok(missing);
-    }
-    let message = format!(
-        "tables of `{}` lack columns; run: {}",
-        file.display(),
-        statements.join(" ")
-    );
-    Err(Failure::fatal("warehouse_schema", message))
+fn inspect(connection: &Connection, config: &Config, file: &Path) -> Result<Comparison, Failure> {
+    let words = Dialect::Sqlite.words();
+    let found = columns(connection, &words.columns(&config.schema))
+        .map_err(|error| failure(&error, file))?;
+    Ok(compare(words, &config.schema, &found))
 }
 
-/// Names of a table's columns, in lower case; none if there is no such table.
-fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    let mut statement =
-        connection.prepare("SELECT lower(name) FROM pragma_table_info(?1, 'main')")?;
-    statement.query_map([table], |row| row.get(0))?.collect()
-}
-
-fn remedies(table: &Table, found: &[String]) -> Vec<String> {
-    table
-        .columns
-        .iter()
-        .filter(|column| !found.iter().any(|name| name == column.name))
-        .map(|column| match column.need {
-            // No key can be added to a table.
-            Need::Key => format!("ALTER TABLE \"{0}\" RENAME TO \"{0}_before\";", table.name),
-            _ => Sqlite.add_column(table.name, column),
+fn columns(connection: &Connection, query: &str) -> rusqlite::Result<Vec<Found>> {
+    let mut statement = connection.prepare(query)?;
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok(Found {
+            table: row.get(0)?,
+            column: row.get(1)?,
+            kind: row.get(2)?,
+            length: row.get(3)?,
+            nullable: row.get(4)?,
+            default: row.get(5)?,
         })
-        .collect()
+    };
+    statement.query_map([], read)?.collect()
 }

@@ -102,7 +102,7 @@ impl Staging {
         let mut rows = validate.query([])?;
         while let Some(row) = rows.next()? {
             let (line, problem): (u32, u32) = (row.get(0)?, row.get(1)?);
-            found.push((self.refusals[problem as usize], line as usize));
+            found.push((self.refusals[problem as usize].clone(), line as usize));
         }
         Ok(())
     }

@@ -1,19 +1,24 @@
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
+use futures::executor::block_on;
 use proptest::prelude::*;
 use rusqlite::types::Value;
 
 use super::super::dialect::{Dialect, ddl};
 use super::super::model::{SOURCE_SYSTEM, TABLES};
+use super::super::write::{Shared, write};
 use super::*;
-use crate::event::{Event, Origin, PathSet, Provenance};
+use crate::event::{Batch, Event, Origin, PathSet, Provenance};
 use crate::failure::{Kind, Which};
+use crate::observe::{NodeKind, NodeMeter, Observer};
 
 fn config(file: &FilePath, staging: bool) -> Config {
     Config {
-        dialect: Dialect::Sqlite,
-        path: file.to_owned(),
+        target: Target::Sqlite {
+            path: file.to_owned(),
+        },
+        connections: 1,
         schema: "cc_analytics".to_owned(),
         auto_create: true,
         source_system: SOURCE_SYSTEM.to_owned(),
@@ -22,10 +27,45 @@ fn config(file: &FilePath, staging: bool) -> Config {
     }
 }
 
+fn meter() -> NodeMeter {
+    Observer::new("p").node("w", NodeKind::Sink, "warehouse")
+}
+
+/// A connection, and the way of a batch to it.
+struct Opened {
+    store: Sqlite,
+    shared: Shared,
+}
+
+impl std::ops::Deref for Opened {
+    type Target = Sqlite;
+
+    fn deref(&self) -> &Sqlite {
+        &self.store
+    }
+}
+
+impl Opened {
+    fn write(&mut self, batch: &Batch) -> Result<(), Failure> {
+        block_on(write(&mut self.store, &self.shared, batch))
+    }
+}
+
+fn open(config: &Config) -> Result<Opened, Failure> {
+    Ok(Opened {
+        store: block_on(Sqlite::open(config))?,
+        shared: Shared::new(config.clone(), meter()),
+    })
+}
+
+fn probe(config: &Config) -> Result<String, Failure> {
+    schema::probe(config)
+}
+
 /// A warehouse in a folder of its own.
-fn store(staging: bool) -> (tempfile::TempDir, Store) {
+fn store(staging: bool) -> (tempfile::TempDir, Opened) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Store::open(&config(&folder.path().join("deep/w.db"), staging)).unwrap();
+    let store = open(&config(&folder.path().join("deep/w.db"), staging)).unwrap();
     (folder, store)
 }
 
@@ -75,14 +115,14 @@ fn rows(connection: &Connection, table: &str) -> Vec<Vec<Value>> {
         .collect()
 }
 
-fn everything(store: &Store) -> Vec<Vec<Vec<Value>>> {
+fn everything(store: &Opened) -> Vec<Vec<Vec<Value>>> {
     TABLES
         .iter()
         .map(|table| rows(&store.connection, table.name))
         .collect()
 }
 
-fn one<T: rusqlite::types::FromSql>(store: &Store, query: &str) -> T {
+fn one<T: rusqlite::types::FromSql>(store: &Opened, query: &str) -> T {
     store
         .connection
         .query_row(query, [], |row| row.get(0))
@@ -356,28 +396,28 @@ fn a_constraint_refuses_only_its_row() {
 fn a_missing_column_ends_the_opening_with_its_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&folder.path().join("w.db"), false);
-    drop(Store::open(&config).unwrap());
-    let connection = Connection::open(&config.path).unwrap();
+    drop(open(&config).unwrap());
+    let connection = Connection::open(path(&config).unwrap()).unwrap();
     connection
         .execute_batch("ALTER TABLE fact_interactions DROP COLUMN event_counter")
         .unwrap();
-    let failure = Store::open(&config).err().unwrap();
+    let failure = open(&config).err().unwrap();
     assert_eq!(failure.kind(), Kind::Fatal);
     let text = failure.to_string();
     let from = text.find("ALTER TABLE").unwrap();
     let to = text.rfind(';').unwrap();
     connection.execute_batch(&text[from..=to]).unwrap();
-    drop(Store::open(&config).unwrap());
+    drop(open(&config).unwrap());
 }
 
 #[test]
 fn tables_that_are_no_warehouse_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&folder.path().join("w.db"), false);
-    let connection = Connection::open(&config.path).unwrap();
+    let connection = Connection::open(path(&config).unwrap()).unwrap();
     let without_key = ddl(Dialect::Sqlite, "", None).replace(" PRIMARY KEY", "");
     connection.execute_batch(&without_key).unwrap();
-    let failure = Store::open(&config).err().unwrap();
+    let failure = open(&config).err().unwrap();
     assert_eq!(
         failure.losses()[0].cause.reason,
         "warehouse_schema",
@@ -395,25 +435,25 @@ fn files_that_cannot_be_used_end_the_run() {
     )
     .unwrap();
     for result in [
-        Store::open(&config(&file, false)).map(drop),
-        Store::probe(&config(&file, false)).map(drop),
-        Store::open(&config(&file.join("below"), false)).map(drop),
+        open(&config(&file, false)).map(drop),
+        probe(&config(&file, false)).map(drop),
+        open(&config(&file.join("below"), false)).map(drop),
     ] {
         assert_eq!(result.unwrap_err().kind(), Kind::Fatal);
     }
     let mut config = config(&folder.path().join("none.db"), false);
     config.auto_create = false;
-    assert!(Store::open(&config).is_err() && Store::probe(&config).is_err());
+    assert!(open(&config).is_err() && probe(&config).is_err());
 }
 
 #[test]
 fn a_probe_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(&folder.path().join("deep/w.db"), false);
-    assert!(Store::probe(&config).unwrap().contains("will be made"));
+    assert!(probe(&config).unwrap().contains("will be made"));
     assert!(!folder.path().join("deep").exists());
-    drop(Store::open(&config).unwrap());
-    assert!(Store::probe(&config).unwrap().contains("has all tables"));
+    drop(open(&config).unwrap());
+    assert!(probe(&config).unwrap().contains("has all tables"));
 }
 
 /// An event of few ids, times, counters and contents, so that ties and repeats are common; some
@@ -443,7 +483,7 @@ fn any_event() -> impl Strategy<Value = Event> {
 }
 
 /// Writes in batches of the given lengths, and answers how many events were refused.
-fn write_all(store: &mut Store, events: &[Event], lengths: &[usize]) -> usize {
+fn write_all(store: &mut Opened, events: &[Event], lengths: &[usize]) -> usize {
     let mut lengths = lengths.iter().copied().cycle();
     let (mut rest, mut refused) = (events, 0);
     while !rest.is_empty() {

@@ -1,0 +1,67 @@
+//! Rows into the tables, by bound values.
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ToSql, params_from_iter};
+
+use super::super::config::Config;
+use super::super::dialect::Dialect;
+use super::super::load::{Cell, Load};
+use super::super::model::{MERGES, Merge};
+use super::super::time;
+
+/// The statement of each merge.
+pub(super) struct Statements(Vec<(&'static str, String)>);
+
+impl Statements {
+    pub fn new(config: &Config) -> Self {
+        let words = Dialect::Sqlite.words();
+        let of = |merge: &Merge| {
+            let places: Vec<String> = (1..=merge.columns.len()).map(|n| format!("?{n}")).collect();
+            let values = format!("VALUES ({})", places.join(", "));
+            words.merge(&config.schema, merge, &values)
+        };
+        Self(
+            MERGES
+                .iter()
+                .map(|merge| (merge.table, of(merge)))
+                .collect(),
+        )
+    }
+
+    /// Fails if a statement cannot run on the tables as they are.
+    pub fn prove(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut statements = self.0.iter();
+        statements.try_for_each(|(_, statement)| connection.prepare_cached(statement).map(drop))
+    }
+
+    /// Writes the rows, and answers how many were inserted or replaced; rows that are there and no
+    /// older stay untouched.
+    pub fn write(&self, connection: &Connection, load: &Load<'_>) -> rusqlite::Result<u64> {
+        let mut changed = 0;
+        for part in &load.parts {
+            let known = self.0.iter().find(|(table, _)| *table == part.merge.table);
+            // A merge that is in no list would be a mistake in this program, which a test finds.
+            let (_, statement) = known.ok_or(rusqlite::Error::InvalidQuery)?;
+            let mut statement = connection.prepare_cached(statement)?;
+            for row in &part.rows {
+                let values = row.iter().map(Bound);
+                changed += statement.execute(params_from_iter(values))? as u64;
+            }
+        }
+        Ok(changed)
+    }
+}
+
+struct Bound<'a>(&'a Cell<'a>);
+
+impl ToSql for Bound<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self.0 {
+            Cell::Null => ToSqlOutput::Borrowed(ValueRef::Null),
+            Cell::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Cell::Integer(number) => ToSqlOutput::Borrowed(ValueRef::Integer(*number)),
+            Cell::Time(ms) => ToSqlOutput::from(time::text(*ms)),
+            Cell::Date(days) => ToSqlOutput::from(time::day_text(*days)),
+        })
+    }
+}

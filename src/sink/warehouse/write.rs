@@ -1,0 +1,130 @@
+//! A batch on its way into the tables, the same for every dialect.
+
+use super::config::Config;
+use super::load::Load;
+use super::memo::Memo;
+use super::refusal::{Refusal, Refusals};
+use super::row::{self, Cells, Row};
+use super::store::{Store, Trouble};
+use crate::event::Batch;
+use crate::failure::Failure;
+use crate::observe::NodeMeter;
+
+/// Rows that may be refused in one batch before the rest is written row by row: to find each of many
+/// by halves would take more transactions than that.
+const MANY: usize = 64;
+
+/// What all connections of a warehouse share.
+pub(super) struct Shared {
+    pub config: Config,
+    pub memo: Memo,
+    pub meter: NodeMeter,
+}
+
+impl Shared {
+    pub fn new(config: Config, meter: NodeMeter) -> Self {
+        Self {
+            config,
+            memo: Memo::default(),
+            meter,
+        }
+    }
+}
+
+/// Writes a batch; durable when it returns.
+///
+/// # Errors
+/// Names the events that are refused; all others are written. Any other failure speaks of the whole
+/// batch, of which then nothing or some is written.
+pub(super) async fn write<S: Store>(
+    store: &mut S,
+    shared: &Shared,
+    batch: &Batch,
+) -> Result<(), Failure> {
+    let mut refusals = Refusals::default();
+    let mut cells = Vec::with_capacity(batch.len());
+    for event in batch.events() {
+        match row::read(&shared.config.paths, event) {
+            Ok(read) => cells.push(read),
+            Err(refusal) => refusals.push(refusal, event.origin),
+        }
+    }
+    match shared.config.staging {
+        true => stage(store, shared, cells, &mut refusals).await?,
+        false => {
+            let rows = check(cells, &mut refusals);
+            load(store, shared, &rows, &mut refusals).await?;
+        }
+    }
+    refusals.into_result()
+}
+
+fn check<'e>(cells: Vec<Cells<'e>>, refusals: &mut Refusals) -> Vec<Row<'e>> {
+    let mut rows = Vec::with_capacity(cells.len());
+    for cells in cells {
+        let origin = cells.origin;
+        match Row::check(cells) {
+            Ok(row) => rows.push(row),
+            Err(refusal) => refusals.push(refusal, origin),
+        }
+    }
+    rows
+}
+
+async fn stage<S: Store>(
+    store: &mut S,
+    shared: &Shared,
+    cells: Vec<Cells<'_>>,
+    refusals: &mut Refusals,
+) -> Result<(), Failure> {
+    if cells.is_empty() {
+        return Ok(());
+    }
+    match store.stage(&cells, &Load::default()).await {
+        Ok(found) => {
+            for (refusal, place) in found {
+                refusals.push(refusal, cells[place].origin);
+            }
+            Ok(())
+        }
+        Err(Trouble::Failed(failure)) => Err(failure),
+        // Which row it is shows only in the direct load.
+        Err(Trouble::Refused(_)) => {
+            let rows = check(cells, refusals);
+            load(store, shared, &rows, refusals).await
+        }
+    }
+}
+
+/// Writes the rows; where the database refuses them together, in halves, down to single rows. They
+/// are folded only here, since the newest row of an event may be the refused one.
+async fn load<S: Store>(
+    store: &mut S,
+    shared: &Shared,
+    rows: &[Row<'_>],
+    refusals: &mut Refusals,
+) -> Result<(), Failure> {
+    let (mut waiting, mut refused) = (vec![rows], 0);
+    while let Some(rows) = waiting.pop() {
+        if rows.is_empty() {
+            continue;
+        }
+        let load = Load::of(rows, &shared.config.source_system, &shared.memo);
+        match store.load(&load).await {
+            Ok(_) => shared.memo.committed(&load),
+            Err(Trouble::Failed(failure)) => return Err(failure),
+            Err(Trouble::Refused(reason)) => match rows {
+                [row] => {
+                    refused += 1;
+                    refusals.push(Refusal::Constraint(reason), row.origin);
+                }
+                rows if refused >= MANY => waiting.extend(rows.chunks(1).rev()),
+                rows => {
+                    let (first, second) = rows.split_at(rows.len() / 2);
+                    waiting.extend([second, first]);
+                }
+            },
+        }
+    }
+    Ok(())
+}
