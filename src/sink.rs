@@ -8,12 +8,13 @@ pub mod stdout;
 pub mod warehouse;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::failure::Failure;
-use crate::layer::{Kept, Probing, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths};
+use crate::layer::{Books, Kept, Probing, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths};
 use crate::setting::Fields;
 use crate::stage::Stage;
 
@@ -130,6 +131,17 @@ impl SinkPart for Config {
             | Self::File(_)
             | Self::Influxdb(_)
             | Self::Stdout(_) => Box::pin(futures::future::ready(Vec::new())),
+        }
+    }
+
+    fn books(&self) -> Option<Arc<dyn Books>> {
+        match self {
+            Self::Warehouse(config) => Some(config.books()),
+            Self::Activity(_)
+            | Self::Blackhole(_)
+            | Self::File(_)
+            | Self::Influxdb(_)
+            | Self::Stdout(_) => None,
         }
     }
 

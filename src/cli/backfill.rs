@@ -283,7 +283,8 @@ async fn work(plan: Plan, screen: crate::observe::Screen, show: Show) -> Result<
             Err(failure) => Err(failure),
         };
         match kept {
-            Ok(facts) => summary.found(Found { sink, facts }),
+            Ok(Some(facts)) => summary.found(Found { sink, facts }),
+            Ok(None) => {}
             Err(failure) => summary.wrong(format!("`{sink}`: {failure}")),
         }
     }

@@ -44,9 +44,14 @@ pub trait Books: Send + Sync {
         hours: &'a BTreeMap<Hour, HourCounts>,
     ) -> BoxFuture<'a, Result<(), Failure>>;
 
-    /// How many facts lie in each hour (since 1970) from the first to before the second.
+    /// How many facts lie in each hour (since 1970) from the first to before the second; `None` where
+    /// this kind of warehouse is not asked.
     ///
     /// # Errors
     /// When it cannot be asked.
-    fn facts(&self, from: i64, to: i64) -> BoxFuture<'_, Result<BTreeMap<i64, u64>, Failure>>;
+    fn facts(
+        &self,
+        from: i64,
+        to: i64,
+    ) -> BoxFuture<'_, Result<Option<BTreeMap<i64, u64>>, Failure>>;
 }
