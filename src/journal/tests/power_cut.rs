@@ -134,7 +134,10 @@ impl World {
             };
             self.settled.extend(numbers(&delivery));
             if let Some(stored) = &mut self.checkpoint {
-                *stored = delivery.checkpoint.map(|checkpoint| checkpoint.value);
+                *stored = delivery
+                    .checkpoints
+                    .first()
+                    .map(|checkpoint| checkpoint.value.clone());
             }
             delivery.settle.run(Ok(())).await;
         }

@@ -8,6 +8,7 @@ fn seen(files: Option<u64>, bytes: Option<u64>) -> ProgressSnapshot {
         bytes_total: bytes,
         bytes_done: 12_345_678,
         records: 1_234_567,
+        ..ProgressSnapshot::default()
     }
 }
 
