@@ -4,7 +4,9 @@
 //! One HTTP stack (reqwest), one TLS stack (rustls with aws-lc). What fails here has a reason and a
 //! kind ([`crate::failure::Failure`]); a message never holds a credential, nor a URL's query.
 
+pub mod aws;
 pub mod bucket;
 pub mod genesys;
 pub mod http;
 pub mod influx;
+pub mod sqs;

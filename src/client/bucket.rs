@@ -5,21 +5,31 @@
 //! has a version that changes whenever its bytes may have; what is read is the whole range that was
 //! asked for, of the version that was asked for, or an error. Nothing is ever written.
 
+mod cloud;
+mod folder;
 mod location;
+mod read;
+mod s3;
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
 use crate::failure::{Failure, Kind};
-use crate::layer::Finding;
 
 pub use location::{Azure, Google, Location, S3, Store};
+pub(in crate::client) use s3::decoded;
+
+pub use super::aws::Keys;
 
 /// Most bytes that one call of [`Bucket::read`] takes; whoever wants more reads in parts.
-pub const MOST_READ: u64 = 256 << 20;
+pub const MOST_READ: u64 = 64 << 20;
+
+/// Objects of a page of a listing: the most that S3 gives.
+const PAGE: i32 = 1_000;
 
 /// An object as a listing shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,14 +86,24 @@ impl ReadError {
 /// the caller's affair. Every request has a time limit, and none is repeated here.
 #[derive(Clone)]
 pub struct Bucket {
-    name: String,
-    prefix: String,
+    location: Arc<Location>,
+    access: Access,
 }
+
+#[derive(Clone)]
+enum Access {
+    S3(s3::S3),
+    Cloud(cloud::Cloud),
+    Folder(folder::Folder),
+}
+
+/// What [`Bucket::list`] gives.
+pub type Listing = BoxStream<'static, Result<Vec<Object>, Failure>>;
 
 impl fmt::Display for Bucket {
     /// Such as `s3://bucket`: without prefix and credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
+        self.location.fmt(f)
     }
 }
 
@@ -91,33 +111,47 @@ impl Bucket {
     /// Reads credentials and prepares connections; asks the store for nothing yet.
     ///
     /// # Errors
-    /// `Fatal` where a setting does not make sense to the store (`bucket_settings`).
+    /// `Fatal` where a setting does not make sense to the store (`bucket_settings`), or no region of
+    /// AWS is to be found (`aws_region`).
     pub async fn open(location: &Location) -> Result<Self, Failure> {
-        Ok(Self {
-            name: location.to_string(),
-            prefix: location.prefix.clone(),
-        })
+        let access = match &location.store {
+            Store::S3(settings) => Access::S3(s3::S3::open(settings).await?),
+            Store::Google(settings) => Access::Cloud(cloud::Cloud::google(settings)?),
+            Store::Azure(settings) => Access::Cloud(cloud::Cloud::azure(settings)?),
+            Store::Folder(path) => Access::Folder(folder::Folder::new(path)),
+        };
+        let location = Arc::new(location.clone());
+        Ok(Self { location, access })
     }
 
     /// With what all keys of the location begin: the folder of its `url` and its `prefix`; empty for
     /// the whole bucket.
     pub fn prefix(&self) -> &str {
-        &self.prefix
+        &self.location.prefix
     }
 
     /// All objects whose keys begin with `prefix` (the characters, not folders) and come after
     /// `after`, page by page (at most 1,000), in the order of their keys' bytes. A page may be empty.
     /// The stream ends after an error.
-    pub fn list(&self, _prefix: &str, _after: Option<&str>) -> Listing {
-        Box::pin(futures::stream::empty())
+    pub fn list(&self, prefix: &str, after: Option<&str>) -> Listing {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        match &self.access {
+            Access::S3(s3) => s3.list(prefix, after),
+            Access::Cloud(cloud) => cloud.list(prefix, after),
+            Access::Folder(folder) => folder.list(prefix, after),
+        }
     }
 
     /// The object as it is now.
     ///
     /// # Errors
     /// As [`ReadError`] says; never `Changed`.
-    pub async fn head(&self, _key: &str) -> Result<Object, ReadError> {
-        Err(ReadError::Gone)
+    pub async fn head(&self, key: &str) -> Result<Object, ReadError> {
+        match &self.access {
+            Access::S3(s3) => s3.head(key).await,
+            Access::Cloud(cloud) => cloud.head(key).await,
+            Access::Folder(folder) => folder.head(key).await,
+        }
     }
 
     /// The bytes of this range, all of them; of this version, where one is given. At most
@@ -127,20 +161,27 @@ impl Bucket {
     /// As [`ReadError`] says. Half a range is an error, and so are bytes of another version.
     pub async fn read(
         &self,
-        _key: &str,
-        _range: Range<u64>,
-        _if_version: Option<&str>,
+        key: &str,
+        range: Range<u64>,
+        if_version: Option<&str>,
     ) -> Result<Bytes, ReadError> {
-        Err(ReadError::Gone)
-    }
-
-    /// Looks, without changing anything, whether the store can be reached and read, whether it is
-    /// encrypted on the way and at rest, whether it is public, and whether the credentials can do
-    /// more than they need.
-    pub async fn probe(&self) -> Vec<Finding> {
-        Vec::new()
+        if range.is_empty() {
+            // No HTTP range is empty, but whether the object is there and the same still counts.
+            let found = self.head(key).await?;
+            let is_same = if_version.is_none_or(|version| version == found.version);
+            return is_same.then(Bytes::new).ok_or(ReadError::Changed);
+        }
+        if range.end - range.start > MOST_READ {
+            let message = "a range of more than 64 MiB is not read at once";
+            return Err(ReadError::Failed(Failure::rejected(
+                "object_range",
+                message,
+            )));
+        }
+        match &self.access {
+            Access::S3(s3) => s3.read(key, range, if_version).await,
+            Access::Cloud(cloud) => cloud.read(key, range, if_version).await,
+            Access::Folder(folder) => folder.read(key, range, if_version).await,
+        }
     }
 }
-
-/// What [`Bucket::list`] gives.
-pub type Listing = BoxStream<'static, Result<Vec<Object>, Failure>>;
