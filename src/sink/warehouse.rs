@@ -16,6 +16,7 @@
 mod completeness;
 mod config;
 mod dialect;
+mod freshness;
 mod load;
 mod memo;
 mod model;
@@ -133,6 +134,7 @@ mod tests {
             auto_create: true,
             source_system: "TEST".to_owned(),
             staging: false,
+            freshness: false,
             paths: config::default_paths(),
         }
     }

@@ -114,6 +114,7 @@ mod tests {
             auto_create: true,
             source_system: "TEST".to_owned(),
             staging: false,
+            freshness: false,
             paths: default_paths(),
         }
     }

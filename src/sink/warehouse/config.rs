@@ -29,6 +29,8 @@ pub struct Config {
     pub source_system: String,
     /// `staging`: load batches as text into a staging table and check them there; default false.
     pub staging: bool,
+    /// `freshness`: keep the table `load_freshness`, in the transaction of each batch; default true.
+    pub freshness: bool,
     /// `columns`: where each column is found in the event.
     pub(super) paths: [Path; WIDTH],
 }
@@ -80,6 +82,7 @@ impl Config {
         let auto_create = fields.or("auto_create", true);
         let source_system = read_source_system(fields);
         let staging = fields.or("staging", false);
+        let freshness = fields.or("freshness", true);
         let paths = read_paths(fields);
         Some(Self {
             target: target?,
@@ -88,6 +91,7 @@ impl Config {
             auto_create,
             source_system,
             staging,
+            freshness,
             paths,
         })
     }

@@ -123,12 +123,7 @@ pub fn ddl(dialect: Dialect, schema: &str, role: Option<&str>) -> String {
     let mut text = words.opening(schema);
     for table in TABLES {
         text.push('\n');
-        text.push_str(&words.create(schema, table));
-        for (name, columns) in table.indexes {
-            if let Some(index) = words.index(schema, table.name, name, columns) {
-                text.push_str(&index);
-            }
-        }
+        text.push_str(&whole(words, schema, table));
     }
     for view in VIEWS {
         text.push('\n');
@@ -137,6 +132,15 @@ pub fn ddl(dialect: Dialect, schema: &str, role: Option<&str>) -> String {
     if let Some(role) = role {
         text.push('\n');
         text.push_str(&words.role(schema, role));
+    }
+    text
+}
+
+/// The statements that make a table and its indexes.
+pub(super) fn whole(words: &dyn Words, schema: &str, table: &Table) -> String {
+    let mut text = words.create(schema, table);
+    for (name, columns) in table.indexes {
+        text.extend(words.index(schema, table.name, name, columns));
     }
     text
 }

@@ -160,6 +160,21 @@ pub(super) const TABLES: &[Table] = &[
         ],
         indexes: &[],
     },
+    // How far behind the events their rows were, for each minute of loading and each writer.
+    Table {
+        name: "load_freshness",
+        columns: &[
+            // Minute and writer: writers never wait for each other, having no row in common.
+            column("slot", NAME, Need::Key),
+            column("minute", Kind::Timestamp, Need::Required),
+            column("writer", NAME, Need::Required),
+            column("rows_loaded", Kind::Long, Need::Zero),
+            column("lag_max_ms", Kind::Long, Need::Zero),
+            column("lag_sum_ms", Kind::Long, Need::Zero),
+            column("newest_event", Kind::Timestamp, Need::Optional),
+        ],
+        indexes: &[],
+    },
 ];
 
 /// A column that is filled from an event.
@@ -219,6 +234,8 @@ pub(super) enum Guard {
     Text(&'static str),
     /// Empty counts as less than any number.
     Number(&'static str),
+    /// Empty counts as earlier than any time.
+    Time(&'static str),
 }
 
 pub(super) const FACTS: Merge = Merge {
@@ -237,7 +254,7 @@ pub(super) const FACTS: Merge = Merge {
         "event_counter",
     ],
     guard: &[
-        Guard::Text("event_timestamp"),
+        Guard::Time("event_timestamp"),
         Guard::Number("event_counter"),
         Guard::Text("interaction_id"),
         Guard::Text("interaction_type"),
@@ -260,7 +277,7 @@ pub(super) const RECORDINGS: Merge = Merge {
         "event_counter",
     ],
     guard: &[
-        Guard::Text("event_timestamp"),
+        Guard::Time("event_timestamp"),
         Guard::Number("event_counter"),
         Guard::Text("interaction_id"),
         Guard::Text("recording_url"),
@@ -311,13 +328,36 @@ pub(super) const COMPLETENESS: Merge = Merge {
         "rows_unchanged",
         "written_at",
     ],
-    guard: &[Guard::Text("written_at")],
+    guard: &[Guard::Time("written_at")],
+};
+
+/// A writer counts up, and writes what it has counted so far: the larger count is the later one, and
+/// a commit that is repeated counts nothing twice.
+pub(super) const FRESHNESS: Merge = Merge {
+    table: "load_freshness",
+    columns: &[
+        "slot",
+        "minute",
+        "writer",
+        "rows_loaded",
+        "lag_max_ms",
+        "lag_sum_ms",
+        "newest_event",
+    ],
+    guard: &[Guard::Number("rows_loaded")],
 };
 
 /// All merges, in the order in which a transaction writes them: the same everywhere, so that two
 /// transactions cannot wait for each other.
-pub(super) const MERGES: &[&Merge] =
-    &[&FACTS, &RECORDINGS, &AGENTS, &QUEUES, &HOURS, &COMPLETENESS];
+pub(super) const MERGES: &[&Merge] = &[
+    &FACTS,
+    &RECORDINGS,
+    &AGENTS,
+    &QUEUES,
+    &HOURS,
+    &FRESHNESS,
+    &COMPLETENESS,
+];
 
 /// A query that stands in the schema under a name of its own.
 pub(super) struct View {
@@ -327,10 +367,28 @@ pub(super) struct View {
 }
 
 /// All views.
-pub(super) const VIEWS: &[View] = &[View {
-    name: "completeness_by_hour",
-    query: completeness_by_hour,
-}];
+pub(super) const VIEWS: &[View] = &[
+    View {
+        name: "freshness_by_hour",
+        query: freshness_by_hour,
+    },
+    View {
+        name: "completeness_by_hour",
+        query: completeness_by_hour,
+    },
+];
+
+fn freshness_by_hour(words: &dyn Words, schema: &str) -> String {
+    let hour = words.hour("minute");
+    format!(
+        "SELECT {hour} AS hour_start, sum(rows_loaded) AS rows_loaded,\n    \
+         max(lag_max_ms) / 1000.0 AS lag_max_seconds,\n    \
+         sum(lag_sum_ms) / 1000.0 / sum(rows_loaded) AS lag_mean_seconds,\n    \
+         max(newest_event) AS newest_event\n\
+         FROM {}\nWHERE rows_loaded > 0\nGROUP BY {hour}",
+        words.table(schema, "load_freshness")
+    )
+}
 
 /// The completeness ledger, and beside each hour how many facts there are of it, whoever wrote them.
 fn completeness_by_hour(words: &dyn Words, schema: &str) -> String {

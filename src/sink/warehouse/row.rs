@@ -24,6 +24,33 @@ pub(super) struct Cells<'e> {
     pub counter: i64,
 }
 
+impl Cells<'_> {
+    /// Checks column by column, and answers the two that are no text: time and duration.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn verify(&self) -> Result<(i64, Option<i32>), Refusal> {
+        let mut duration = None;
+        for (place, input) in INPUTS.iter().enumerate() {
+            let cell = self.text[place].as_deref();
+            match (input.kind, cell) {
+                (_, None) if place == EVENT_ID => return Err(Refusal::MissingEventId),
+                (_, None) if place == INTERACTION_ID => return Err(Refusal::MissingInteractionId),
+                (Kind::Timestamp, _) if self.time.is_none() => return Err(Refusal::BadTimestamp),
+                (Kind::Text(most), Some(cell)) if is_longer(cell, most) => {
+                    return Err(Refusal::TooLong(place));
+                }
+                (Kind::Integer, Some(cell)) => {
+                    let number = cell.parse().map_err(|_| Refusal::WrongType(place))?;
+                    duration = Some(number);
+                }
+                _ => {}
+            }
+        }
+        Ok((self.time.ok_or(Refusal::BadTimestamp)?, duration))
+    }
+}
+
 /// Reads the cells.
 ///
 /// # Errors
@@ -115,34 +142,12 @@ impl<'e> Row<'e> {
     /// # Errors
     /// The first thing that is wrong.
     pub fn check(cells: Cells<'e>) -> Result<Self, Refusal> {
-        let Cells {
-            origin,
-            text,
-            time,
-            counter,
-        } = cells;
-        let mut duration = None;
-        for (place, input) in INPUTS.iter().enumerate() {
-            let cell = text[place].as_deref();
-            match (input.kind, cell) {
-                (_, None) if place == EVENT_ID => return Err(Refusal::MissingEventId),
-                (_, None) if place == INTERACTION_ID => return Err(Refusal::MissingInteractionId),
-                (Kind::Timestamp, _) if time.is_none() => return Err(Refusal::BadTimestamp),
-                (Kind::Text(most), Some(cell)) if is_longer(cell, most) => {
-                    return Err(Refusal::TooLong(place));
-                }
-                (Kind::Integer, Some(cell)) => {
-                    let number = cell.parse().map_err(|_| Refusal::WrongType(place))?;
-                    duration = Some(number);
-                }
-                _ => {}
-            }
-        }
+        let (time, duration) = cells.verify()?;
         Ok(Self {
-            origin,
-            text,
-            time: time.ok_or(Refusal::BadTimestamp)?,
-            counter,
+            origin: cells.origin,
+            text: cells.text,
+            time,
+            counter: cells.counter,
             duration,
         })
     }

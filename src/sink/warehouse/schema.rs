@@ -1,8 +1,8 @@
 //! The tables that are there against those of the model.
 
 use super::config::Config;
-use super::dialect::Words;
-use super::model::{Column, Kind, Need, TABLES, Table};
+use super::dialect::{Words, whole};
+use super::model::{Column, Kind, Need, TABLES, Table, VIEWS, View};
 use crate::failure::Failure;
 
 /// A column that is there.
@@ -21,12 +21,31 @@ pub(super) struct Found {
 }
 
 /// What the comparison says.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub(super) struct Comparison {
     /// Tables that are not there.
-    pub missing: Vec<&'static str>,
+    pub missing: Vec<&'static Table>,
+    /// Views that are not there.
+    pub views: Vec<&'static View>,
     /// Statements that make those that are there fit, in the order of the model.
     pub remedies: Vec<String>,
+}
+
+impl Comparison {
+    /// The names of the tables that are not there.
+    pub fn missing(&self) -> Vec<&'static str> {
+        self.missing.iter().map(|table| table.name).collect()
+    }
+
+    /// The statements that make what is missing, but for the schema itself.
+    pub fn script(&self, words: &dyn Words, schema: &str) -> String {
+        let tables = self.missing.iter();
+        let mut script: String = tables.map(|table| whole(words, schema, table)).collect();
+        for view in &self.views {
+            script.push_str(&words.view(schema, view.name, &(view.query)(words, schema)));
+        }
+        script
+    }
 }
 
 /// Compares. Names are compared without their case, as unquoted names are in every dialect.
@@ -38,11 +57,16 @@ pub(super) fn compare(words: &dyn Words, schema: &str, found: &[Found]) -> Compa
             .filter(|found| found.table.eq_ignore_ascii_case(table.name))
             .collect();
         if there.is_empty() {
-            comparison.missing.push(table.name);
+            comparison.missing.push(table);
             continue;
         }
         remedies(words, schema, table, &there, &mut comparison.remedies);
     }
+    let is_there = |view: &&View| {
+        let mut names = found.iter().map(|found| &found.table);
+        names.any(|name| name.eq_ignore_ascii_case(view.name))
+    };
+    comparison.views = VIEWS.iter().filter(|view| !is_there(view)).collect();
     comparison
 }
 
@@ -111,16 +135,13 @@ pub(super) fn holds(found: &Found, kind: Kind) -> bool {
     }
 }
 
-/// What a store does with the comparison at its start: `Ok` with the tables that it has to make.
+/// What a store does with the comparison at its start: `Ok` when what is missing is to be made.
 ///
 /// # Errors
 /// `Fatal` (`warehouse_schema`), with all statements that make the tables fit.
-pub(super) fn judge(
-    comparison: Comparison,
-    config: &Config,
-    place: &str,
-) -> Result<Vec<&'static str>, Failure> {
-    let Comparison { missing, remedies } = comparison;
+pub(super) fn judge(comparison: &Comparison, config: &Config, place: &str) -> Result<(), Failure> {
+    let Comparison { remedies, .. } = comparison;
+    let missing = comparison.missing();
     if !remedies.is_empty() {
         let message = format!(
             "the tables of {place} do not fit; run: {}",
@@ -136,5 +157,5 @@ pub(super) fn judge(
         );
         return Err(Failure::fatal("warehouse_schema", message));
     }
-    Ok(missing)
+    Ok(())
 }

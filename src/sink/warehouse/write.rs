@@ -3,6 +3,7 @@
 use hashbrown::HashSet;
 
 use super::config::Config;
+use super::freshness::Freshness;
 use super::load::Load;
 use super::memo::Memo;
 use super::model::{EVENT_ID, FACTS};
@@ -21,14 +22,20 @@ const MANY: usize = 64;
 pub(super) struct Shared {
     pub config: Config,
     pub memo: Memo,
+    pub freshness: Freshness,
     pub meter: NodeMeter,
 }
 
 impl Shared {
     pub fn new(config: Config, meter: NodeMeter) -> Self {
         Self {
-            config,
             memo: Memo::default(),
+            // How late a backfill brings what is long past says nothing of the live run.
+            freshness: Freshness::new(
+                config.freshness && meter.hours().is_none(),
+                meter.clone(),
+            ),
+            config,
             meter,
         }
     }
@@ -83,8 +90,13 @@ async fn stage<S: Store>(
     if cells.is_empty() {
         return Ok(());
     }
-    match store.stage(&cells, &Load::default()).await {
+    let times = cells.iter().filter_map(|cells| cells.verify().ok());
+    let mut note = shared.freshness.note(times.map(|(time, _)| time));
+    let mut also = Load::default();
+    note.add_to(&mut also);
+    match store.stage(&cells, &also).await {
         Ok(found) => {
+            note.committed();
             if let Some(hours) = shared.meter.hours() {
                 let bad: HashSet<usize> = found.iter().map(|(_, place)| *place).collect();
                 let good = cells.iter().enumerate().filter(|(at, _)| !bad.contains(at));
@@ -121,10 +133,13 @@ async fn load<S: Store>(
         if rows.is_empty() {
             continue;
         }
-        let load = Load::of(rows, &shared.config.source_system, &shared.memo);
+        let mut load = Load::of(rows, &shared.config.source_system, &shared.memo);
+        let mut note = shared.freshness.note(rows.iter().map(|row| row.time));
+        note.add_to(&mut load);
         match store.load(&load).await {
             Ok(_) => {
                 shared.memo.committed(&load);
+                note.committed();
                 tell(shared, rows, &load, &store.written_facts());
             }
             Err(Trouble::Failed(failure)) => return Err(failure),

@@ -76,7 +76,7 @@ impl Words for Sqlite {
 
     fn view(&self, schema: &str, name: &str, query: &str) -> String {
         let name = self.table(schema, name);
-        format!("DROP VIEW IF EXISTS {name};\nCREATE VIEW {name} AS\n{query};\n")
+        format!("CREATE VIEW IF NOT EXISTS {name} AS\n{query};\n")
     }
 
     fn hour(&self, expression: &str) -> String {
@@ -148,7 +148,9 @@ impl Sqlite {
         let parts: Vec<String> = guard
             .iter()
             .map(|part| match part {
-                Guard::Text(name) => format!("coalesce({row}.{}, '')", self.quote(name)),
+                Guard::Text(name) | Guard::Time(name) => {
+                    format!("coalesce({row}.{}, '')", self.quote(name))
+                }
                 // Below every whole number of 32 bits, and no counter is negative.
                 Guard::Number(name) => format!("coalesce({row}.{}, -4294967296)", self.quote(name)),
             })

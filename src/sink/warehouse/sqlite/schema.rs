@@ -16,7 +16,7 @@ pub(super) fn bring_up(
     config: &Config,
     file: &Path,
 ) -> Result<(), Failure> {
-    judge(inspect(connection, config, file)?, config, &place(file))?;
+    judge(&inspect(connection, config, file)?, config, &place(file))?;
     if !config.auto_create {
         return Ok(());
     }
@@ -45,7 +45,9 @@ pub(super) fn probe(config: &Config) -> Result<String, Failure> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
         Connection::open_with_flags(file, flags).map_err(|error| failure(&error, file))?;
-    let missing = judge(inspect(&connection, config, file)?, config, &place(file))?;
+    let comparison = inspect(&connection, config, file)?;
+    judge(&comparison, config, &place(file))?;
+    let missing = comparison.missing();
     Ok(match missing.is_empty() {
         true => format!("`{name}` has all tables of the warehouse"),
         false => format!("`{name}`: `{}` will be made", missing.join("`, `")),

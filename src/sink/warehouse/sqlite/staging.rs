@@ -206,7 +206,9 @@ fn newest(merge: &Merge, which: &str) -> String {
         .guard
         .iter()
         .map(|part| match part {
-            Guard::Text(name) | Guard::Number(name) => format!("{} DESC", typed(name)),
+            Guard::Text(name) | Guard::Number(name) | Guard::Time(name) => {
+                format!("{} DESC", typed(name))
+            }
         })
         .collect();
     format!(

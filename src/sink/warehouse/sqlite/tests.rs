@@ -23,6 +23,7 @@ fn config(file: &FilePath, staging: bool) -> Config {
         auto_create: true,
         source_system: SOURCE_SYSTEM.to_owned(),
         staging,
+        freshness: false,
         paths: super::super::config::default_paths(),
     }
 }
