@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::codec::{Compression, Framing, Limits};
 use crate::failure::Failure;
-use crate::layer::{Replays, SourceContext, SourcePart, VisitPaths};
+use crate::layer::{Probing, Replays, SourceContext, SourcePart, VisitPaths};
 use crate::setting::{Fields, Size};
 use crate::stage::{OpenSource, Source};
 
@@ -76,7 +76,7 @@ impl Format {
 }
 
 /// The catalogue: every type of source, by its name in a pipeline file.
-pub const KINDS: &[&str] = &["file", "genesys_websocket", "stdin"];
+pub const KINDS: &[&str] = &["file", "genesys_websocket", "s3_export", "stdin"];
 
 /// A source as a pipeline file says it.
 pub enum Config {
@@ -84,6 +84,8 @@ pub enum Config {
     File(file::Config),
     /// The WebSockets of Genesys Cloud.
     GenesysWebsocket(genesys_websocket::Opener),
+    /// The objects of a bucket or folder.
+    S3Export(s3_export::Opener),
     /// Standard input.
     Stdin(stdin::Config),
 }
@@ -96,6 +98,9 @@ impl Config {
             "genesys_websocket" => genesys_websocket::Config::check(fields)
                 .map(genesys_websocket::Opener::new)
                 .map(Self::GenesysWebsocket),
+            "s3_export" => s3_export::Config::check(fields)
+                .map(s3_export::Opener::new)
+                .map(Self::S3Export),
             "stdin" => stdin::Config::check(fields).map(Self::Stdin),
             _ => None,
         }
@@ -111,7 +116,7 @@ impl SourcePart for Config {
 
     fn replays(&self) -> Replays {
         match self {
-            Self::File(_) => Replays::Again,
+            Self::File(_) | Self::S3Export(_) => Replays::Again,
             Self::GenesysWebsocket(_) => {
                 Replays::Gone("since the platform does not send events again")
             }
@@ -125,6 +130,15 @@ impl SourcePart for Config {
 
     fn wants_simulator(&self) -> bool {
         matches!(self, Self::GenesysWebsocket(source) if source.config().wants_simulator())
+    }
+
+    fn probe(&self) -> Probing<'_> {
+        match self {
+            Self::S3Export(source) => Box::pin(source.probe()),
+            Self::File(_) | Self::GenesysWebsocket(_) | Self::Stdin(_) => {
+                Box::pin(futures::future::ready(Vec::new()))
+            }
+        }
     }
 
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource {
@@ -152,6 +166,7 @@ impl Config {
                 file::open(config, node, paths, cursor, progress)
             }
             Self::GenesysWebsocket(source) => source.open(context).await,
+            Self::S3Export(source) => source.open(context).await,
             Self::Stdin(config) => stdin::open(config, node, paths, progress),
         }
     }

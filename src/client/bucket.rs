@@ -8,6 +8,7 @@
 mod cloud;
 mod folder;
 mod location;
+mod probe;
 mod read;
 mod s3;
 

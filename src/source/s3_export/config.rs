@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use reqwest::Url;
-
 use super::key_time::KeyTime;
 use super::selection;
-use crate::client::bucket::Location;
+use crate::client::bucket::{Location, MOST_READ, Store};
+use crate::client::sqs::{self, LONGEST_HOLD, LONGEST_WAIT};
 use crate::clock::parse_timestamp;
 use crate::codec::Compression;
 use crate::setting::{Fields, Node, Size};
@@ -14,11 +13,7 @@ use crate::source::Format;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Least and most bytes of one request; the client takes no more.
-const RANGE: (u64, u64) = (64 << 10, 256 << 20);
-/// The longest that SQS hides a message (API reference, `ChangeMessageVisibility`).
-const MOST_VISIBILITY: Duration = Duration::from_secs(12 * 3600);
-/// The longest that SQS lets a request for messages wait (API reference, `ReceiveMessage`).
-const MOST_WAIT: Duration = Duration::from_secs(20);
+const RANGE: (u64, u64) = (4 << 10, MOST_READ);
 
 /// The settings of a source of type `s3_export`.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,12 +75,8 @@ pub enum ReadMode {
 /// A queue of notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sqs {
-    /// `queue_url`.
-    pub queue_url: Url,
-    /// `region`: default that of the bucket, or of the chain.
-    pub region: Option<String>,
-    /// `endpoint`: of another service than Amazon's.
-    pub endpoint: Option<Url>,
+    /// `queue_url`, `region`, `endpoint` and `auth`; the last default to what the bucket says.
+    pub settings: sqs::Settings,
     /// How long a request waits for messages; default and at most 20 s.
     pub wait: Duration,
     /// How long a message is hidden from others before that is extended; default 5 min.
@@ -125,7 +116,7 @@ impl Config {
         let format = Format::check(fields, Compression::Auto);
         // The defaults stand in so that every mistake is found.
         let stand_in = || Location {
-            store: crate::client::bucket::Store::Folder(std::path::PathBuf::new()),
+            store: Store::Folder(std::path::PathBuf::new()),
             prefix: String::new(),
         };
         let mut config = Self::new(location.clone().unwrap_or_else(stand_in), format);
@@ -133,7 +124,7 @@ impl Config {
         config.check_times(fields);
         config.check_bounds(fields);
         let wrong = fields.has("sqs");
-        config.sqs = fields.section("sqs", "`sqs`", check_sqs);
+        config.sqs = fields.section("sqs", "`sqs`", |sqs| check_sqs(sqs, &config.location.store));
         let wrong = wrong && config.sqs.is_none();
         if config.read == ReadMode::Once && config.sqs.is_some() {
             let message = "`read: once` ends, and a queue of notifications has no end";
@@ -208,39 +199,25 @@ impl Config {
     }
 }
 
-fn check_sqs(fields: &mut Fields<'_>) -> Option<Sqs> {
-    let queue_url = url(fields, "queue_url", true);
-    let endpoint = url(fields, "endpoint", false);
+fn check_sqs(fields: &mut Fields<'_>, bucket: &Store) -> Option<Sqs> {
+    let settings = sqs::Settings::check(fields);
     let bad = [("keep", false), ("delete", true)];
-    let config = Sqs {
-        queue_url: queue_url?,
-        region: fields.filled("region"),
-        endpoint,
-        wait: duration(fields, "wait", MOST_WAIT, (Duration::ZERO, MOST_WAIT)),
-        visibility: duration(
-            fields,
-            "visibility",
-            Duration::from_secs(300),
-            (Duration::from_secs(5), MOST_VISIBILITY),
-        ),
-        delete_bad: fields.choice("on_bad_message", &bad).unwrap_or(false),
-    };
-    Some(config)
-}
-
-fn url(fields: &mut Fields<'_>, name: &'static str, required: bool) -> Option<Url> {
-    let text: Option<String> = match required {
-        true => fields.required(name),
-        false => fields.filled(name),
-    };
-    let url = Url::parse(&text?).ok();
-    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    if url.is_none() {
-        let message = format!("`{name}` is no address such as `https://…`");
-        let span = fields.span_of(name);
-        fields.error("bad-url", span, message);
+    let least = Duration::from_secs(5);
+    let wait = duration(fields, "wait", LONGEST_WAIT, (Duration::ZERO, LONGEST_WAIT));
+    let visibility = Duration::from_secs(300);
+    let visibility = duration(fields, "visibility", visibility, (least, LONGEST_HOLD));
+    let delete_bad = fields.choice("on_bad_message", &bad).unwrap_or(false);
+    let mut settings = settings?;
+    if let Store::S3(s3) = bucket {
+        settings.keys = settings.keys.or_else(|| s3.keys.clone());
+        settings.region = settings.region.or_else(|| s3.region.clone());
     }
-    url
+    Some(Sqs {
+        settings,
+        wait,
+        visibility,
+        delete_bad,
+    })
 }
 
 /// A time, or a day.

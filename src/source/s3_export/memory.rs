@@ -55,7 +55,8 @@ impl Id {
 /// Stands for an object's version.
 fn stamp(version: &str) -> u64 {
     let hash: [u8; 32] = Sha256::digest(version).into();
-    hash.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    hash.first_chunk()
+        .map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 /// A place in an object.
@@ -134,6 +135,8 @@ pub(super) struct Memory<T> {
     room: usize,
     /// A listing of everything is under way.
     passing: bool,
+    /// How often the source was opened.
+    generation: u64,
     /// The last key of it that was read.
     last: Option<String>,
     /// What was changed after it may have been left for its youth.
@@ -173,6 +176,7 @@ impl<T> Memory<T> {
             most,
             room: most,
             passing: false,
+            generation: 0,
             last: None,
             ripe: 0,
             timed,
@@ -183,6 +187,12 @@ impl<T> Memory<T> {
     pub(super) fn reopen(&mut self) {
         self.queued.clear();
         self.passing = false;
+        self.generation += 1;
+    }
+
+    /// How often the source was opened: whoever was started by an earlier opening changes nothing.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// What is to be done with an object. One that a message tells of is read unless it is remembered;
@@ -222,7 +232,9 @@ impl<T> Memory<T> {
             before,
             ..
         } = &self.window;
-        let passed = through.as_ref().is_some_and(|through| object.key <= *through);
+        let passed = through
+            .as_ref()
+            .is_some_and(|through| object.key <= *through);
         object.modified_micros < *horizon || (passed && object.modified_micros < *before)
     }
 
@@ -266,7 +278,10 @@ impl<T> Memory<T> {
         end: End,
         pass: bool,
     ) -> (Option<Checkpoint>, Vec<T>) {
-        let waiting = self.queued.remove(&id).map_or_else(Vec::new, |(_, all)| all);
+        let waiting = self
+            .queued
+            .remove(&id)
+            .map_or_else(Vec::new, |(_, all)| all);
         // A listing that was left by an earlier run is gone through from its beginning.
         if pass && self.last.as_ref().is_none_or(|last| *last < object.key) {
             self.last = Some(object.key.clone());
@@ -371,7 +386,10 @@ impl<T> Memory<T> {
         let left = self.dropped.len().saturating_sub(MOST_DROPPED);
         let rows = &self.rows;
         // One may have come back since.
-        let gone = self.dropped.drain(left..).filter(|id| !rows.contains_key(id));
+        let gone = self
+            .dropped
+            .drain(left..)
+            .filter(|id| !rows.contains_key(id));
         let mut rest: Vec<Checkpoint> = gone
             .map(|id| Checkpoint {
                 key: id.row(),

@@ -127,16 +127,26 @@ impl Model {
         match step {
             Step::Arrive(key, late) => {
                 let key = format!("k{key:03}");
-                let mut modified = self.now - if self.timed { late % self.look_back } else { late * 9 };
+                let mut modified = self.now
+                    - if self.timed {
+                        late % self.look_back
+                    } else {
+                        late * 9
+                    };
                 if let Some(before) = self.there.get(&key) {
                     // A store's time of an object that is replaced does not go back.
                     modified = modified.max(before.modified_micros);
                 }
-                self.there.insert(key.clone(), object(&key, modified, version));
+                self.there
+                    .insert(key.clone(), object(&key, modified, version));
             }
             Step::Notify(key) => {
                 let found = self.there.get(&format!("k{key:03}")).cloned();
-                let new = |it: &Object| !self.read.contains_key(&(it.key.clone(), it.version.clone()));
+                let new = |it: &Object| {
+                    !self
+                        .read
+                        .contains_key(&(it.key.clone(), it.version.clone()))
+                };
                 if let Some(object) = found.filter(new) {
                     self.find(object, false);
                 }
@@ -224,7 +234,11 @@ fn a_pass_over_old_objects_leaves_one_row_and_goes_on_after_a_crash() {
     assert_eq!(model.kept.len(), 1);
     model.restart(1000);
     model.pass();
-    assert_eq!(model.queue.len(), 41, "forty objects and the end of the pass");
+    assert_eq!(
+        model.queue.len(),
+        41,
+        "forty objects and the end of the pass"
+    );
     model.settle();
     assert_eq!((model.read.len(), model.kept.len()), (100, 1));
     assert!(model.read.values().all(|count| *count == 1));
@@ -298,9 +312,15 @@ fn another_selection_looks_at_everything_again() {
     memory.end_pass(None);
     let old = object("a", 5, 1);
     let kept = memory.rest();
-    assert_eq!(memory.verdict(Id::of("a"), &old, true, false), Verdict::Known);
+    assert_eq!(
+        memory.verdict(Id::of("a"), &old, true, false),
+        Verdict::Known
+    );
     let other: Memory<()> = Memory::new(kept.clone(), 8, 10, true);
-    assert_ne!(other.verdict(Id::of("a"), &old, true, false), Verdict::Known);
+    assert_ne!(
+        other.verdict(Id::of("a"), &old, true, false),
+        Verdict::Known
+    );
     let same: Memory<()> = Memory::new(kept, 7, 10, true);
     assert_eq!(same.verdict(Id::of("a"), &old, true, false), Verdict::Known);
 }

@@ -1,0 +1,219 @@
+//! The task that looks what is there, and hands on what is to be read.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+
+use super::flow::{Note, Shared, Step, Work};
+use super::key_time::Form;
+use super::memory::{Id, Verdict};
+use super::selection::{Choice, Selection};
+use super::{Config, ReadMode, now};
+use crate::client::bucket::{Bucket, Object};
+use crate::failure::Failure;
+use crate::observe::{NodeMeter, Progress, Trigger};
+
+/// Why the task ends.
+enum Stop {
+    /// Nobody wants more.
+    Unwanted,
+    Failed(Failure),
+}
+
+/// Looks at everything, or where all keys begin with dates only at the last days of them, again and
+/// again. A look at everything costs one request for a thousand objects.
+pub(super) struct Lister {
+    pub bucket: Bucket,
+    pub config: Arc<Config>,
+    pub selection: Arc<Selection>,
+    pub memory: Shared,
+    pub steps: mpsc::Sender<Step>,
+    pub trigger: Trigger,
+    /// Told when all that a look at everything found is handed over.
+    pub passed: Arc<Notify>,
+    pub meter: NodeMeter,
+    pub progress: Progress,
+    /// Whether the time of an object says when it turned up.
+    pub timed: bool,
+    /// Of the opening that it belongs to.
+    pub generation: u64,
+}
+
+/// What a look at everything learnt of the keys: the form of the dates that all of them begin with.
+#[derive(Default)]
+struct Dates {
+    form: Option<usize>,
+    mixed: bool,
+}
+
+impl Dates {
+    fn see(&mut self, forms: &[Form], prefix: &str, key: &str) {
+        let begins = |form: &Form| {
+            let below = key.get(prefix.len()..)?;
+            let dated = form.find(below).filter(|dated| dated.at == 0)?;
+            // Without their zeros, dates do not sort.
+            below.starts_with(&form.write(dated.start)?).then_some(())
+        };
+        let form = forms.iter().position(|form| begins(form).is_some());
+        self.mixed |= form.is_none() || self.form.is_some_and(|known| Some(known) != form);
+        self.form = form;
+    }
+
+    fn form(&self) -> Option<usize> {
+        self.form.filter(|_| !self.mixed)
+    }
+}
+
+impl Lister {
+    pub(super) async fn run(mut self) {
+        if let Err(Stop::Failed(failure)) = self.look().await {
+            // Nobody left to hear it is the other way to have ended.
+            let _ = self.steps.send(Step::Fail(failure)).await;
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), Stop> {
+        let mut dates = self.pass().await?;
+        let mut whole = Instant::now();
+        if self.config.read == ReadMode::Once {
+            return Ok(());
+        }
+        loop {
+            let told = self.pause().await;
+            let due = whole.elapsed() >= self.config.reconcile;
+            match dates.form().filter(|_| self.timed && !told && !due) {
+                Some(form) => self.recent(form).await?,
+                None => {
+                    whole = Instant::now();
+                    dates = self.pass().await?;
+                }
+            }
+        }
+    }
+
+    /// Until the next look is due; true when it was asked for.
+    async fn pause(&self) -> bool {
+        let pause = match self.config.sqs {
+            // The messages tell of new objects; a look finds those that they missed.
+            Some(_) => self.config.reconcile,
+            None => self.config.poll,
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => false,
+            () = self.trigger.pulled() => true,
+        }
+    }
+
+    /// Looks at everything, and waits until all of it is handed over: only then what is behind it need
+    /// not be remembered, and the next may begin.
+    async fn pass(&mut self) -> Result<Dates, Stop> {
+        let look_back = micros(self.config.look_back);
+        let min_age = micros(self.config.min_age);
+        self.memory.lock().begin_pass(now(), look_back, min_age);
+        let mut dates = Dates::default();
+        let mut there = (!self.timed).then(HashSet::new);
+        let mut listed = 0;
+        let mut pages = self.bucket.list(self.bucket.prefix(), None);
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(Stop::Failed)?;
+            listed += page.len() as u64;
+            for object in &page {
+                dates.see(&self.selection.forms, self.bucket.prefix(), &object.key);
+                if let Some(there) = &mut there {
+                    there.insert(Id::of(&object.key));
+                }
+            }
+            self.hand_on(page, true).await?;
+        }
+        self.meter.figure("objects_listed", listed);
+        self.send(Step::Note(Note::Passed(there))).await?;
+        if self.config.read == ReadMode::Follow {
+            self.passed.notified().await;
+        }
+        Ok(dates)
+    }
+
+    /// Looks at the dates of the window.
+    async fn recent(&self, form: usize) -> Result<(), Stop> {
+        let since = now().saturating_sub(micros(self.config.look_back));
+        let date = self
+            .selection
+            .forms
+            .get(form)
+            .and_then(|form| form.write(since));
+        let prefix = self.bucket.prefix();
+        let after = format!("{prefix}{}", date.unwrap_or_default());
+        let mut pages = self.bucket.list(prefix, Some(&after));
+        while let Some(page) = pages.next().await {
+            self.hand_on(page.map_err(Stop::Failed)?, false).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands on what of a page is to be read; `whole`: it belongs to a look at everything, which also
+    /// tries what was denied before.
+    async fn hand_on(&self, page: Vec<Object>, whole: bool) -> Result<(), Stop> {
+        let mut works = Vec::new();
+        {
+            let mut memory = self.memory.lock();
+            if memory.generation() != self.generation {
+                return Err(Stop::Unwanted);
+            }
+            let now = now();
+            for object in page {
+                if self.selection.choose(&object, now) != Choice::Read {
+                    continue;
+                }
+                let id = Id::of(&object.key);
+                let Verdict::Read { from, told } = memory.verdict(id, &object, true, whole) else {
+                    continue;
+                };
+                memory.queue(id, object.modified_micros);
+                works.push(Work::new(id, object, from, told, whole));
+            }
+        }
+        let bytes = works.iter().map(|work| work.object.size).sum();
+        if self.config.read == ReadMode::Once && !works.is_empty() {
+            self.progress.add_total(works.len() as u64, bytes);
+        }
+        for work in works {
+            self.send(Step::Read(Arc::new(work))).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&self, step: Step) -> Result<(), Stop> {
+        self.steps.send(step).await.map_err(|_| Stop::Unwanted)
+    }
+}
+
+pub(super) fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::key_time::KeyTime;
+    use super::*;
+
+    #[test]
+    fn only_keys_that_all_begin_with_dates_are_looked_at_by_dates() {
+        let form = |keys: &[&str]| {
+            let mut dates = Dates::default();
+            let forms = KeyTime::Auto.forms();
+            keys.iter().for_each(|key| dates.see(&forms, "in/", key));
+            dates.form()
+        };
+        assert_eq!(form(&["in/2026/11/05/07/a", "in/2026/11/05/08/b"]), Some(0));
+        assert_eq!(form(&["in/2026/11/05/a", "in/2026/11/06/b"]), Some(1));
+        assert_eq!(form(&["in/2026/11/05/a", "in/late.gz"]), None);
+        assert_eq!(form(&["in/org/2026/11/05/a"]), None);
+        assert_eq!(form(&["in/2026/11/5/a"]), None, "it does not sort");
+        assert_eq!(form(&["in/x", "in/2026/11/05/a"]), None);
+        assert_eq!(form(&[]), None);
+    }
+}
