@@ -7,9 +7,11 @@ pub mod stdin;
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+
 use crate::codec::{Compression, Framing, Limits};
 use crate::failure::Failure;
-use crate::layer::{Probing, Replays, SourceContext, SourcePart, VisitPaths};
+use crate::layer::{Probing, Replays, SourceContext, SourcePart, Survey, VisitPaths};
 use crate::setting::{Fields, Size};
 use crate::stage::{OpenSource, Source};
 
@@ -137,6 +139,15 @@ impl SourcePart for Config {
             Self::S3Export(source) => Box::pin(source.probe()),
             Self::File(_) | Self::GenesysWebsocket(_) | Self::Stdin(_) => {
                 Box::pin(futures::future::ready(Vec::new()))
+            }
+        }
+    }
+
+    fn survey(&self) -> BoxFuture<'_, Result<Option<Survey>, Failure>> {
+        match self {
+            Self::S3Export(source) => Box::pin(async { source.config().survey().await.map(Some) }),
+            Self::File(_) | Self::GenesysWebsocket(_) | Self::Stdin(_) => {
+                Box::pin(futures::future::ready(Ok(None)))
             }
         }
     }

@@ -24,6 +24,7 @@ mod listing;
 mod memory;
 mod messages;
 mod selection;
+mod survey;
 
 #[cfg(test)]
 mod tests;

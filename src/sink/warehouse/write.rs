@@ -31,10 +31,7 @@ impl Shared {
         Self {
             memo: Memo::default(),
             // How late a backfill brings what is long past says nothing of the live run.
-            freshness: Freshness::new(
-                config.freshness && meter.hours().is_none(),
-                meter.clone(),
-            ),
+            freshness: Freshness::new(config.freshness && meter.hours().is_none(), meter.clone()),
             config,
             meter,
         }
