@@ -17,6 +17,7 @@ struct Figures {
     records: AtomicU64,
     files_skipped: AtomicU64,
     bytes_skipped: AtomicU64,
+    objects: AtomicBool,
     announced: AtomicBool,
     unbounded: AtomicBool,
 }
@@ -38,6 +39,8 @@ pub struct ProgressSnapshot {
     pub files_skipped: u64,
     /// And their bytes: they cost this run no time.
     pub bytes_skipped: u64,
+    /// They are called objects, as those of a bucket are.
+    pub objects: bool,
 }
 
 impl Progress {
@@ -51,6 +54,11 @@ impl Progress {
     /// A source has no known end (a pipe, a queue, a followed file): there is no total any more.
     pub fn unbounded(&self) {
         self.0.unbounded.store(true, Relaxed);
+    }
+
+    /// What is read are objects of a bucket, and called so.
+    pub fn of_objects(&self) {
+        self.0.objects.store(true, Relaxed);
     }
 
     /// `n` files were read to their end.
@@ -90,6 +98,7 @@ impl Progress {
             records: figures.records.load(Relaxed),
             files_skipped: figures.files_skipped.load(Relaxed),
             bytes_skipped: figures.bytes_skipped.load(Relaxed),
+            objects: figures.objects.load(Relaxed),
         }
     }
 }

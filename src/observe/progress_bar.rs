@@ -167,15 +167,16 @@ impl Pace {
 )]
 pub(super) fn message(now: ProgressSnapshot, pace: &Pace) -> String {
     let mut text = String::new();
+    let files = if now.objects { "objects" } else { "files" };
     // Writing to a String does not fail.
     let _ = match now.files_total {
         Some(total) => write!(
             text,
-            "{} of {} files, ",
+            "{} of {} {files}, ",
             thousands(now.files_done),
             thousands(total)
         ),
-        None if now.files_done > 0 => write!(text, "{} files, ", thousands(now.files_done)),
+        None if now.files_done > 0 => write!(text, "{} {files}, ", thousands(now.files_done)),
         None => Ok(()),
     };
     let rate = thousands(pace.records.round() as u64);

@@ -118,6 +118,7 @@ impl Opener {
                 None => None,
             },
         };
+        context.progress.of_objects();
         if self.config.read == ReadMode::Follow {
             context.progress.unbounded();
         }

@@ -22,7 +22,7 @@ version: 1
 name: export
 state: { type: embedded, path: state }
 dead_letter: { type: file, path: dead.ndjson }
-api: { listen: '127.0.0.1:1' }
+api: { address: '127.0.0.1:1' }
 sources:
   exports: { type: s3_export, url: ./exports, parallel: 2, batch_events: 10 }
   live: { type: stdin }

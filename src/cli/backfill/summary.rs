@@ -1,13 +1,15 @@
 //! What a backfill comes to, for people and for programs.
 
+mod table;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anstyle::{AnsiColor, Style};
+use anstyle::Style;
 use serde_json::{Value as Json, json};
 
 use super::range::Range;
-use crate::cli::table::{Table, bytes, tame};
+use crate::cli::table::{bytes, tame};
 use crate::clock::format_timestamp;
 use crate::graph::backfill::Aimed;
 use crate::observe::{Hour, HourCounts, Ledger, Observer, ProgressSnapshot};
@@ -179,72 +181,33 @@ impl Summary {
 
     /// A table and what it comes to, for people.
     pub(super) fn render(&self, colour: bool) -> String {
-        let head = [
-            "HOUR",
-            "READ",
-            "LOADED",
-            "NEW ROWS",
-            "SAME",
-            "ELSEWHERE",
-            "DROPPED",
-            "REFUSED",
-            "UNEXPLAINED",
-            "FACTS THERE",
-            "",
-        ];
-        let mut table = Table::new(head, colour);
-        let total = ("all".to_owned(), self.total(), None);
-        let bad = AnsiColor::Red.on_default().bold();
-        for (label, it, facts) in self.rows().into_iter().chain([total]) {
-            let figures = [
-                it.read,
-                it.loaded,
-                it.rows_written,
-                it.rows_unchanged,
-                it.elsewhere,
-                it.dropped,
-                it.refused,
-                it.unexplained,
-            ];
-            let [read, loaded, new, same, elsewhere, dropped, refused, lost] =
-                figures.map(|figure| format!("{figure:>11}"));
-            let facts = facts.map_or(String::new(), |facts| format!("{facts:>11}"));
-            let good = it.unexplained == 0;
-            let mark = if good { "✓" } else { "✗" };
-            let cells = [
-                label,
-                read,
-                loaded,
-                new,
-                same,
-                elsewhere,
-                dropped,
-                refused,
-                lost,
-                facts,
-                mark.to_owned(),
-            ];
-            match good {
-                true => table.push(cells),
-                false => table.push_styled(cells, bad),
-            }
-        }
-        let strong = |style: Style| if colour { style } else { Style::new() };
-        let mut text = table.render();
+        let rows = self.rows().into_iter();
+        let rows: Vec<_> = rows
+            .chain([("all".to_owned(), self.total(), None)])
+            .collect();
+        let mut text = table::render(&rows, colour);
+        let paint = |style: Style, line: &str| match colour {
+            true => format!("{style}{line}{style:#}\n"),
+            false => format!("{line}\n"),
+        };
+        text.push_str(&format!("\nthis run: {}\n", self.ledger.whole.equation()));
         for wrong in &self.wrong {
-            let style = strong(bad);
-            text.push_str(&format!("{style}✗ {}{style:#}\n", tame(wrong)));
+            text.push_str(&paint(table::BAD, &format!("✗ {}", tame(wrong))));
         }
-        let style = strong(AnsiColor::Green.on_default());
-        text.push_str(&format!("{}\n", self.ledger.whole.equation()));
+        let closing = self.closing();
         text.push_str(&match (self.is_good(), self.stopped) {
-            (true, false) => format!("{style}✓ {}{style:#}\n", self.closing()),
-            (true, true) => format!("{}; {}\n", self.closing(), self.again()),
-            (false, _) => format!(
-                "{}: it does not reconcile; {}\n",
-                self.closing(),
-                self.again()
+            (true, false) => paint(table::GOOD, &format!("✓ {closing}")),
+            (true, true) => paint(
+                Style::new(),
+                &format!("{closing}\nstopped; {}", self.again()),
             ),
+            (false, _) => {
+                let again = self.again();
+                paint(
+                    table::BAD,
+                    &format!("{closing}\nit does not reconcile; {again}"),
+                )
+            }
         });
         text
     }
@@ -263,14 +226,24 @@ impl Summary {
             before => format!(" ({before} of them before)"),
         };
         let total = self.total();
+        let parts = [
+            ("loaded", total.loaded),
+            ("taken elsewhere", total.elsewhere),
+            ("dropped", total.dropped),
+            ("refused", total.refused),
+            ("unexplained", total.unexplained),
+        ];
+        let parts = parts
+            .iter()
+            .filter(|(name, count)| *count > 0 || *name == "loaded");
+        let parts: Vec<String> = parts
+            .map(|(name, count)| format!("{name} {count}"))
+            .collect();
         format!(
-            "{files_done}{of} objects{before}, {}: read {} = loaded {} + elsewhere {} + dropped {} + refused {}",
+            "{files_done}{of} objects{before}, {}: read {} records = {}",
             bytes(bytes_done),
             total.read,
-            total.loaded,
-            total.elsewhere,
-            total.dropped,
-            total.refused
+            parts.join(" + ")
         )
     }
 

@@ -44,7 +44,6 @@ mod tests {
     use std::fs;
 
     use super::super::tests::config;
-    use super::*;
     use crate::client::bucket::{Location, Store};
     use crate::clock::parse_timestamp;
 

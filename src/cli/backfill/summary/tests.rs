@@ -42,7 +42,7 @@ fn what_is_accounted_for_reconciles_and_what_is_not_is_named() {
         "{text}"
     );
     assert!(
-        text.contains("read 121 = loaded 118 + elsewhere 0 + dropped 0 + refused 3"),
+        text.contains("read 121 records = loaded 118 + refused 3"),
         "{text}"
     );
 
