@@ -9,4 +9,5 @@ pub mod bucket;
 pub mod genesys;
 pub mod http;
 pub mod influx;
+pub mod postgres;
 pub mod sqs;

@@ -1,9 +1,12 @@
 //! The HTTP client, and the TLS configuration that everything which connects shares.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::failure::Failure;
@@ -17,7 +20,30 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Mozilla's list beside them, since a container often has none. Reads the machine's list each time:
 /// to be called when something is opened, and kept.
 pub fn tls() -> Arc<ClientConfig> {
+    Arc::new(tls_of(RootCertStore::empty()))
+}
+
+/// The same, trusting also the authorities in this file (PEM). Blocks while it reads it.
+///
+/// # Errors
+/// In words, when the file cannot be read or holds no certificate that can be used.
+pub fn tls_trusting(file: &Path) -> Result<ClientConfig, String> {
+    let told = |error| match error {
+        pem::Error::Io(error) => error.to_string(),
+        _ => "not a file of certificates (PEM)".to_owned(),
+    };
     let mut roots = RootCertStore::empty();
+    for found in CertificateDer::pem_file_iter(file).map_err(told)? {
+        let found = found.map_err(told)?;
+        roots.add(found).map_err(|error| error.to_string())?;
+    }
+    match roots.is_empty() {
+        true => Err("it holds no certificate".to_owned()),
+        false => Ok(tls_of(roots)),
+    }
+}
+
+fn tls_of(mut roots: RootCertStore) -> ClientConfig {
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -25,7 +51,7 @@ pub fn tls() -> Arc<ClientConfig> {
         .with_safe_default_protocol_versions()
         // aws-lc has suites for every version that rustls knows.
         .unwrap_or_else(|_| unreachable!("aws-lc speaks TLS 1.2 and 1.3"));
-    Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    builder.with_root_certificates(roots).with_no_client_auth()
 }
 
 /// A client for one system: connections are pooled by whoever holds it, redirects are not followed

@@ -21,6 +21,7 @@ mod load;
 mod memo;
 mod model;
 mod pool;
+mod postgres;
 mod refusal;
 mod row;
 mod schema;
@@ -75,6 +76,7 @@ impl Config {
     pub async fn probe(&self) -> Vec<Finding> {
         match &self.target {
             Target::Sqlite { .. } => sqlite::Sqlite::probe(self).await,
+            Target::Postgres(_) => postgres::Postgres::probe(self).await,
         }
     }
 
@@ -87,16 +89,14 @@ impl Config {
         let shared = Arc::new(Shared::new(self.clone(), meter));
         let door: Arc<dyn Door> = match &self.target {
             Target::Sqlite { .. } => Arc::new(Thread::open::<sqlite::Sqlite>(shared).await?),
+            Target::Postgres(_) => pool::<postgres::Postgres>(shared).await?,
         };
         Ok(Warehouse(door))
     }
 }
 
 /// A server's connections.
-async fn pool<S: Store>(shared: Arc<Shared>) -> Result<Arc<dyn Door>, Failure>
-where
-    Pool<S>: Door,
-{
+async fn pool<S: Store>(shared: Arc<Shared>) -> Result<Arc<dyn Door>, Failure> {
     Ok(Arc::new(Pool::<S>::open(shared).await?))
 }
 

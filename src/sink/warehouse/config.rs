@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::dialect::Dialect;
 use super::model::{INPUTS, SOURCE_SYSTEM, WIDTH};
+use crate::client::postgres;
 use crate::event::Path;
 use crate::setting::{Fields, Setting, is_name};
 
@@ -43,12 +44,15 @@ pub enum Target {
         /// `path`: the database file. Its folder is made if it is missing.
         path: PathBuf,
     },
+    /// `dialect: postgresql`.
+    Postgres(postgres::Settings),
 }
 
 impl Target {
     fn check(dialect: Dialect, fields: &mut Fields<'_>) -> Option<Self> {
         match dialect {
             Dialect::Sqlite => read_path(fields).map(|path| Self::Sqlite { path }),
+            Dialect::Postgres => postgres::Settings::check(fields, 5432).map(Self::Postgres),
         }
     }
 
@@ -56,6 +60,7 @@ impl Target {
     pub fn dialect(&self) -> Dialect {
         match self {
             Self::Sqlite { .. } => Dialect::Sqlite,
+            Self::Postgres(_) => Dialect::Postgres,
         }
     }
 }
@@ -94,6 +99,23 @@ impl Config {
             freshness,
             paths,
         })
+    }
+
+    /// A warehouse there, with every other field as it is by default.
+    pub fn new(target: Target) -> Self {
+        Self {
+            connections: match target.dialect() {
+                Dialect::Sqlite => 1,
+                _ => CONNECTIONS,
+            },
+            target,
+            schema: SCHEMA.to_owned(),
+            auto_create: true,
+            source_system: SOURCE_SYSTEM.to_owned(),
+            staging: false,
+            freshness: true,
+            paths: default_paths(),
+        }
     }
 
     /// Calls `visit` with every path that is read from events.

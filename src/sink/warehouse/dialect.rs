@@ -1,11 +1,13 @@
 //! The dialects of SQL. All of them mean the same; a dialect is one file below that says it in its
 //! own words.
 
+mod postgres;
 mod sqlite;
 
 use super::model::{Column, Kind, Merge, Need, Sorted, TABLES, Table, VIEWS};
 use super::schema::{Found, holds};
 
+pub(super) use postgres::Postgres;
 pub(super) use sqlite::Sqlite;
 
 /// A dialect that can be written.
@@ -13,15 +15,21 @@ pub(super) use sqlite::Sqlite;
 pub enum Dialect {
     /// SQLite, embedded: needs no server.
     Sqlite,
+    /// PostgreSQL.
+    Postgres,
 }
 
 impl Dialect {
     /// All dialects with the names that pipelines call them by.
-    pub const ALL: &'static [(&'static str, Dialect)] = &[("sqlite", Dialect::Sqlite)];
+    pub const ALL: &'static [(&'static str, Dialect)] = &[
+        ("sqlite", Dialect::Sqlite),
+        ("postgresql", Dialect::Postgres),
+    ];
 
     pub(super) fn words(self) -> &'static dyn Words {
         match self {
             Dialect::Sqlite => &Sqlite,
+            Dialect::Postgres => &Postgres,
         }
     }
 }
@@ -143,4 +151,9 @@ pub(super) fn whole(words: &dyn Words, schema: &str, table: &Table) -> String {
         text.extend(words.index(schema, table.name, name, columns));
     }
     text
+}
+
+/// A text as it stands in a statement of a dialect where only the quote is special.
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }

@@ -158,7 +158,6 @@ impl Store for Sqlite {
 fn path(config: &Config) -> Result<&Path, Failure> {
     match &config.target {
         Target::Sqlite { path } => Ok(path),
-        #[allow(unreachable_patterns, reason = "the other targets are servers")]
         _ => Err(Failure::fatal("warehouse_error", "no file of SQLite")),
     }
 }
