@@ -22,6 +22,7 @@ mod memo;
 mod model;
 mod pool;
 mod postgres;
+mod redshift;
 mod refusal;
 mod row;
 mod schema;
@@ -77,6 +78,7 @@ impl Config {
         match &self.target {
             Target::Sqlite { .. } => sqlite::Sqlite::probe(self).await,
             Target::Postgres(_) => postgres::Postgres::probe(self).await,
+            Target::Redshift(_) => redshift::Redshift::probe(self).await,
         }
     }
 
@@ -90,6 +92,7 @@ impl Config {
         let door: Arc<dyn Door> = match &self.target {
             Target::Sqlite { .. } => Arc::new(Thread::open::<sqlite::Sqlite>(shared).await?),
             Target::Postgres(_) => pool::<postgres::Postgres>(shared).await?,
+            Target::Redshift(_) => pool::<redshift::Redshift>(shared).await?,
         };
         Ok(Warehouse(door))
     }

@@ -46,6 +46,8 @@ pub enum Target {
     },
     /// `dialect: postgresql`.
     Postgres(postgres::Settings),
+    /// `dialect: redshift`.
+    Redshift(postgres::Settings),
 }
 
 impl Target {
@@ -53,6 +55,7 @@ impl Target {
         match dialect {
             Dialect::Sqlite => read_path(fields).map(|path| Self::Sqlite { path }),
             Dialect::Postgres => postgres::Settings::check(fields, 5432).map(Self::Postgres),
+            Dialect::Redshift => postgres::Settings::check(fields, 5439).map(Self::Redshift),
         }
     }
 
@@ -61,6 +64,7 @@ impl Target {
         match self {
             Self::Sqlite { .. } => Dialect::Sqlite,
             Self::Postgres(_) => Dialect::Postgres,
+            Self::Redshift(_) => Dialect::Redshift,
         }
     }
 }

@@ -2,12 +2,14 @@
 //! own words.
 
 mod postgres;
+mod redshift;
 mod sqlite;
 
 use super::model::{Column, Kind, Merge, Need, Sorted, TABLES, Table, VIEWS};
 use super::schema::{Found, holds};
 
 pub(super) use postgres::Postgres;
+pub(super) use redshift::Redshift;
 pub(super) use sqlite::Sqlite;
 
 /// A dialect that can be written.
@@ -17,6 +19,8 @@ pub enum Dialect {
     Sqlite,
     /// PostgreSQL.
     Postgres,
+    /// Amazon Redshift.
+    Redshift,
 }
 
 impl Dialect {
@@ -24,12 +28,14 @@ impl Dialect {
     pub const ALL: &'static [(&'static str, Dialect)] = &[
         ("sqlite", Dialect::Sqlite),
         ("postgresql", Dialect::Postgres),
+        ("redshift", Dialect::Redshift),
     ];
 
     pub(super) fn words(self) -> &'static dyn Words {
         match self {
             Dialect::Sqlite => &Sqlite,
             Dialect::Postgres => &Postgres,
+            Dialect::Redshift => &Redshift,
         }
     }
 }

@@ -26,10 +26,12 @@ use crate::client::postgres::Settings;
 use crate::failure::Failure;
 use crate::layer::Finding;
 
-use arrays::{Array, element, kinds};
+pub(super) use arrays::kinds;
+use arrays::{Array, element};
 pub(super) use probe::probe;
 pub(super) use session::Session;
-pub(super) use staging::Staging;
+use staging::Staging;
+pub(super) use staging::{TABLE, queries, refused, validation};
 
 /// A connection, with what is prepared on it.
 pub(super) struct Postgres {
@@ -249,10 +251,8 @@ async fn prepare(
         .batch_execute(&explain)
         .await
         .map_err(told)?;
-    let statement = session
-        .connection
-        .prepare(&text(&|place| format!("${place}")));
-    let statement = statement.await.map_err(told)?;
+    let bound = text(&|place| format!("${place}"));
+    let statement = session.connection.prepare(&bound).await.map_err(told)?;
     debug_assert!(statement.params().iter().all(<Array<'_> as ToSql>::accepts));
     Ok(Prepared {
         table: merge.table,

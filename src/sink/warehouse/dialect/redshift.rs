@@ -43,7 +43,11 @@ impl Words for Redshift {
 
     /// Rows of one key lie on one node; facts are sorted by time, by which reports ask for them.
     fn create(&self, schema: &str, table: &Table) -> String {
-        let sorted = match table.columns.iter().find(|column| column.kind == Kind::Timestamp) {
+        let sorted = match table
+            .columns
+            .iter()
+            .find(|column| column.kind == Kind::Timestamp)
+        {
             Some(column) if column.need != Need::Created => {
                 format!(" SORTKEY ({})", self.quote(column.name))
             }
@@ -113,7 +117,10 @@ impl Words for Redshift {
             .iter()
             .map(|name| format!("{name} = {rows}.{name}"))
             .collect();
-        let values: Vec<String> = columns.iter().map(|name| format!("{rows}.{name}")).collect();
+        let values: Vec<String> = columns
+            .iter()
+            .map(|name| format!("{rows}.{name}"))
+            .collect();
         format!(
             "DELETE FROM {rows} USING {table} WHERE {matched}\nAND NOT {newer};\n\
              MERGE INTO {table} USING {rows} ON {matched}\n\
@@ -145,7 +152,10 @@ fn order(row: &str, guard: &[Guard]) -> Vec<String> {
             Guard::Text(name) => format!("COALESCE({}, '')", column(name)),
             Guard::Number(name) => format!("COALESCE({}, -4294967296)", column(name)),
             Guard::Time(name) => {
-                format!("COALESCE({}, CAST('0001-01-01' AS TIMESTAMP))", column(name))
+                format!(
+                    "COALESCE({}, CAST('0001-01-01' AS TIMESTAMP))",
+                    column(name)
+                )
             }
         })
         .collect()
@@ -160,14 +170,18 @@ mod tests {
     fn the_merge_has_only_what_redshift_takes() {
         let text = Redshift.merge("cc", &FACTS, "stg");
         let merge = &text[text.find("MERGE").unwrap()..];
-        assert!(!text.contains("ON CONFLICT") && !merge.contains(" AND "), "{text}");
+        assert!(
+            !text.contains("ON CONFLICT") && !merge.contains(" AND "),
+            "{text}"
+        );
         assert!(!text.contains("created_at"));
     }
 
     #[test]
     fn the_guard_is_written_out() {
         let one = newer("s", "t", FRESHNESS.guard);
-        let due = "(COALESCE(s.\"rows_loaded\", -4294967296) > COALESCE(t.\"rows_loaded\", -4294967296))";
+        let due =
+            "(COALESCE(s.\"rows_loaded\", -4294967296) > COALESCE(t.\"rows_loaded\", -4294967296))";
         assert_eq!(one, due);
         let all = newer("s", "t", FACTS.guard);
         assert_eq!(all.matches(" OR ").count(), FACTS.guard.len() - 1);

@@ -22,7 +22,7 @@ pub(super) fn element(kind: Kind) -> Type {
 }
 
 /// The kinds of a merge's columns.
-pub(super) fn kinds(table: &str) -> Vec<Kind> {
+pub(in super::super) fn kinds(table: &str) -> Vec<Kind> {
     let table = TABLES.iter().find(|known| known.name == table);
     let columns = table.map_or(&[][..], |table| table.columns).iter();
     columns

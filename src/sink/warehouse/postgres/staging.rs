@@ -54,7 +54,7 @@ impl Staging {
         );
         let insert = connection.prepare(&insert).await;
         let (validate, refusals) = validation();
-        let queries = queries(&config.source_system);
+        let queries = queries(&config.source_system, "COLLATE \"C\"");
         Ok(Self {
             insert: insert.map_err(|error| session.failure(&error))?,
             validate,
@@ -101,23 +101,7 @@ impl Staging {
 
     /// Finds what is wrong, and takes it out of the table.
     pub async fn validate(&self, session: &Session) -> Result<Vec<(Refusal, usize)>, Error> {
-        let rows = session.connection.query(&self.validate, &[]).await?;
-        let mut found = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let (line, problem): (i64, i32) = (row.try_get(0)?, row.try_get(1)?);
-            let refusal = usize::try_from(problem)
-                .ok()
-                .and_then(|n| self.refusals.get(n));
-            if let (Some(refusal), Ok(line)) = (refusal, usize::try_from(line)) {
-                found.push((refusal.clone(), line));
-            }
-        }
-        if !found.is_empty() {
-            let lines: Vec<String> = found.iter().map(|(_, line)| line.to_string()).collect();
-            let delete = format!("DELETE FROM {TABLE} WHERE line IN ({})", lines.join(", "));
-            session.connection.batch_execute(&delete).await?;
-        }
-        Ok(found)
+        refused(session, &self.validate, &self.refusals).await
     }
 
     /// Merges what is left into the tables.
@@ -127,6 +111,29 @@ impl Staging {
             .batch_execute(&self.merges.join(";\n"))
             .await
     }
+}
+
+/// Asks what is wrong, and takes those rows out of the staging table.
+pub(in super::super) async fn refused(
+    session: &Session,
+    query: &str,
+    refusals: &[Refusal],
+) -> Result<Vec<(Refusal, usize)>, Error> {
+    let rows = session.connection.query(query, &[]).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (line, problem): (i64, i32) = (row.try_get(0)?, row.try_get(1)?);
+        let refusal = usize::try_from(problem).ok().and_then(|n| refusals.get(n));
+        if let (Some(refusal), Ok(line)) = (refusal, usize::try_from(line)) {
+            found.push((refusal.clone(), line));
+        }
+    }
+    if !found.is_empty() {
+        let lines: Vec<String> = found.iter().map(|(_, line)| line.to_string()).collect();
+        let delete = format!("DELETE FROM {TABLE} WHERE line IN ({})", lines.join(", "));
+        session.connection.batch_execute(&delete).await?;
+    }
+    Ok(found)
 }
 
 /// One query for all checks, in the order in which the direct load makes them.
@@ -193,16 +200,20 @@ fn bad_integer(name: &str) -> [String; 2] {
     ]
 }
 
-/// The query for each merge, in the order of the merge's columns.
-pub(in super::super) fn queries(source_system: &str) -> Vec<(&'static Merge, String)> {
+/// The query for each merge, in the order of the merge's columns. `collate`: the words that make text
+/// sort byte by byte, where it does not anyhow.
+pub(in super::super) fn queries(
+    source_system: &str,
+    collate: &str,
+) -> Vec<(&'static Merge, String)> {
     let source = literal(source_system);
     let distinct = |name: &str| {
         format!("SELECT DISTINCT {name}, {source} FROM {TABLE} WHERE {name} IS NOT NULL")
     };
     let with = "recording_url IS NOT NULL";
     vec![
-        (&FACTS, newest(&FACTS, "1 = 1", &source)),
-        (&RECORDINGS, newest(&RECORDINGS, with, &source)),
+        (&FACTS, newest(&FACTS, "1 = 1", &source, collate)),
+        (&RECORDINGS, newest(&RECORDINGS, with, &source, collate)),
         (&AGENTS, distinct("agent_id") + " ORDER BY 1"),
         (&QUEUES, distinct("queue_name") + " ORDER BY 1"),
         (&HOURS, hours()),
@@ -221,7 +232,7 @@ fn typed(name: &str, source: &str) -> String {
 }
 
 /// The newest row of each event, by the order of the table's guard. A time sorts as its text does.
-fn newest(merge: &Merge, which: &str, source: &str) -> String {
+fn newest(merge: &Merge, which: &str, source: &str, collate: &str) -> String {
     let columns: Vec<String> = merge
         .columns
         .iter()
@@ -232,7 +243,7 @@ fn newest(merge: &Merge, which: &str, source: &str) -> String {
         .iter()
         .map(|part| match part {
             Guard::Text(name) | Guard::Time(name) => {
-                format!("{name} COLLATE \"C\" DESC NULLS LAST")
+                format!("{name} {collate} DESC NULLS LAST")
             }
             Guard::Number(name) => format!("{} DESC NULLS LAST", typed(name, source)),
         })
