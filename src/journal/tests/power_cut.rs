@@ -129,15 +129,15 @@ impl World {
 
     async fn settle(&mut self, process: &mut Running, count: usize) {
         for _ in 0..count {
-            let Some(delivery) = self.take(process).await else {
+            let Some(mut delivery) = self.take(process).await else {
                 return;
             };
             self.settled.extend(numbers(&delivery));
             if let Some(stored) = &mut self.checkpoint {
                 *stored = delivery
                     .checkpoints
-                    .first()
-                    .map(|checkpoint| checkpoint.value.clone());
+                    .pop()
+                    .map(|checkpoint| checkpoint.value);
             }
             delivery.settle.run(Ok(())).await;
         }

@@ -110,7 +110,7 @@ pub(super) enum Verdict {
 }
 
 /// The window, as it is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Window {
     /// Of which selection of objects it speaks.
     selection: u64,
@@ -119,6 +119,18 @@ struct Window {
     /// Of the listing under way: all up to this key that was last changed before `before` is done.
     through: Option<String>,
     before: i64,
+}
+
+impl Window {
+    /// Nothing is done yet. Files may be older than 1970.
+    fn new(selection: u64) -> Self {
+        Self {
+            selection,
+            horizon: i64::MIN,
+            through: None,
+            before: i64::MIN,
+        }
+    }
 }
 
 /// See the page.
@@ -158,15 +170,12 @@ impl<T> Memory<T> {
                 rows.insert(id, row);
             }
         }
-        let window = window.unwrap_or_default();
+        let fresh = Window::new(selection);
+        let window = window.unwrap_or_else(|| fresh.clone());
         let other = window.selection != selection;
-        if other && window.horizon > 0 {
+        if other && window.horizon > fresh.horizon {
             tracing::warn!("other objects are asked for than before: all are looked at again");
         }
-        let fresh = Window {
-            selection,
-            ..Window::default()
-        };
         Self {
             rows,
             queued: HashMap::new(),
