@@ -2,6 +2,9 @@
 
 #[path = "backfill/place.rs"]
 mod place;
+#[path = "warehouse_postgres/server.rs"]
+#[allow(dead_code)] // It is that of the tests of the sink.
+mod server;
 
 use std::time::{Duration, Instant};
 
@@ -101,6 +104,42 @@ fn what_was_killed_goes_on_and_comes_to_the_same() {
     assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
     expect_whole(&resumed.json());
     assert_eq!(place.facts(), whole.facts());
+}
+
+/// A server that dies in the middle and comes back costs time, and no record.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_has_the_ledger_too_and_may_die_on_the_way() {
+    let mut server = server::Server::start();
+    let place = Place::with_warehouse(&format!(
+        "dialect: postgresql, url: '{}', tls: off",
+        server.url("postgres")
+    ));
+    let slow = place.start(&["--throttle", "20KiB/s"]);
+    let client = server.client("postgres").await;
+    let count = "SELECT count(*) FROM cc_analytics.fact_interactions";
+    let end = Instant::now() + Duration::from_secs(120);
+    loop {
+        let loaded = client.query_one(count, &[]).await;
+        if loaded.is_ok_and(|row| row.get::<_, i64>(0) > 50) {
+            break;
+        }
+        assert!(Instant::now() < end, "{}", slow.said());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.kill();
+    server.restart();
+    let run = tokio::task::spawn_blocking(|| slow.wait()).await.unwrap();
+    assert_eq!(run.code, Some(0), "{}\n{}", run.stdout, run.stderr);
+    expect_whole(&run.json());
+    let client = server.client("postgres").await;
+    let view = "SELECT sum(records_loaded)::bigint, sum(fact_rows)::bigint \
+                FROM cc_analytics.completeness_by_hour";
+    let row = client.query_one(view, &[]).await.unwrap();
+    let loaded = (HOURS * (RECORDS - 3)) as i64;
+    assert_eq!(
+        (row.get::<_, i64>(0), row.get::<_, i64>(1)),
+        (loaded, loaded)
+    );
 }
 
 #[test]

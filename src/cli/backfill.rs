@@ -264,12 +264,15 @@ async fn work(plan: Plan, screen: crate::observe::Screen, show: Show) -> Result<
         let stop = until_stopped(stopped.clone())?;
         run_backfill(pipeline, &observer, store, stop)
     };
-    let progress = observer.progress();
-    let ran = tokio::select! {
-        ran = draw_progress(progress.clone(), screen, show, run) => ran,
-        // Never ready.
-        () = tell_resumed(progress.clone(), resumed) => Ok(()),
+    let resumed = Resumed {
+        progress: observer.progress(),
+        due: AtomicBool::new(resumed),
     };
+    let ran = tokio::select! {
+        ran = draw_progress(observer.progress(), screen, show, run) => ran,
+        () = resumed.watch() => Ok(()),
+    };
+    resumed.tell();
     let stopped = stopped.load(Ordering::SeqCst);
     let mut summary = Summary::new(&name, &aimed, &range, &observer, stopped);
     for (sink, books) in books {
@@ -316,20 +319,33 @@ fn until_stopped(stopped: Arc<AtomicBool>) -> Result<impl Future<Output = ()>, F
     })
 }
 
-/// Says once how much was done before, when the source has passed over it.
-async fn tell_resumed(progress: Progress, resumed: bool) {
-    let mut ticks = tokio::time::interval(Duration::from_millis(50));
-    while resumed {
-        ticks.tick().await;
-        let now = progress.snapshot();
-        let Some(total) = now.files_total else {
-            continue;
-        };
-        let all = now.files_skipped == total;
-        if all || (now.files_skipped > 0 && now.records > 0) {
+/// Says once how much was done before, as soon as the source has passed over it.
+struct Resumed {
+    progress: Progress,
+    /// An earlier run has read something.
+    due: AtomicBool,
+}
+
+impl Resumed {
+    /// Watches the progress; never ready.
+    async fn watch(&self) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        while self.due.load(Ordering::Relaxed) {
+            ticks.tick().await;
+            if self.progress.snapshot().records > 0 {
+                self.tell();
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// A run that finds nothing new is over before anybody looks.
+    fn tell(&self) {
+        let now = self.progress.snapshot();
+        if let Some(total) = now.files_total.filter(|_| now.files_skipped > 0)
+            && self.due.swap(false, Ordering::Relaxed)
+        {
             tracing::info!("resuming: {} of {total} objects done", now.files_skipped);
-            break;
         }
     }
-    std::future::pending().await
 }

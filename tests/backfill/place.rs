@@ -29,7 +29,7 @@ sources:
 transforms:
   unique: { type: dedup, inputs: [exports, live], key: .event_id, window: 7d }
 sinks:
-  warehouse: { type: warehouse, inputs: [unique], path: w.db }
+  warehouse: { type: warehouse, inputs: [unique], WAREHOUSE }
 ";
 
 pub struct Place(tempfile::TempDir);
@@ -52,8 +52,14 @@ impl Ended {
 impl Place {
     /// The day of the range, an hour before it and one behind it, and a damaged archive.
     pub fn new() -> Self {
+        Self::with_warehouse("path: w.db")
+    }
+
+    /// With these settings of the warehouse.
+    pub fn with_warehouse(settings: &str) -> Self {
+        let pipeline = PIPELINE.replace("WAREHOUSE", settings);
         let place = Self(tempfile::tempdir().unwrap());
-        fs::write(place.path("p.yaml"), PIPELINE).unwrap();
+        fs::write(place.path("p.yaml"), pipeline).unwrap();
         for hour in 0..HOURS {
             place.hour("2026/01/01", hour);
         }
@@ -229,7 +235,7 @@ impl Running {
         assert!(sent.unwrap().success());
     }
 
-    fn said(&self) -> String {
+    pub fn said(&self) -> String {
         text(&self.err)
     }
 
