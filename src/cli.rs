@@ -1,5 +1,6 @@
 //! The command line.
 
+mod backfill;
 mod buffer;
 mod check;
 mod ddl;
@@ -82,6 +83,13 @@ enum Command {
             value_parser = clap::value_parser!(u64).range(1..=600))]
         probe_timeout: u64,
     },
+    /// Run a range of the past through a pipeline, beside its live run.
+    ///
+    /// Reads the objects of the range with the pipeline's object-storage source, once, with a state
+    /// of its own. Can be stopped at any moment and goes on with the same command. At the end every
+    /// record is accounted for, by the hour of its own time.
+    #[command(after_help = backfill::EXAMPLES)]
+    Backfill(Box<backfill::Arguments>),
     /// Draw a pipeline.
     #[command(after_help = GRAPH_EXAMPLES)]
     Graph {
@@ -215,6 +223,7 @@ pub fn main() -> ExitCode {
             let probe = probe.then(|| std::time::Duration::from_secs(probe_timeout));
             check::validate(&files, format, color, probe)
         }
+        Command::Backfill(arguments) => backfill::backfill(&arguments, color),
         Command::Graph { file, format } => draw::graph(&file, format, color),
         Command::Dlq { command } => dlq::dlq(command, color),
         Command::Buffer { command } => buffer::buffer(command, color),

@@ -5,6 +5,7 @@
 //! a pipeline with other ends (a test, an embedding program) puts its own parts into the nodes.
 
 mod assembly;
+pub mod backfill;
 mod buffer;
 pub mod check;
 mod common;

@@ -3,6 +3,7 @@
 //! which those around a sink are put together.
 
 mod account;
+mod books;
 mod breaker;
 mod dead_letter;
 mod deliver;
@@ -22,6 +23,7 @@ mod timeout;
 mod transform;
 
 pub(crate) use account::Account;
+pub use books::{Books, Survey};
 pub use breaker::{Breaker, BreakerPolicy};
 pub use dead_letter::DeadLetter;
 pub use deliver::Deliver;

@@ -135,6 +135,13 @@
 //! fail together. What a disk buffer found at its start counts as resumed, and what it keeps at the
 //! end as stored: the equation holds over restarts.
 //!
+//! # Backfills
+//!
+//! A backfill ([`graph::backfill`]) is a run of the same pipeline with other settings: one source, once,
+//! over a range, with a state of its own. It keeps a second ledger ([`observe::Hours`]): each record by
+//! its origin, with one fate, in the hour of its own time. What a settled delivery adds to it is
+//! committed with the cursor, so the figures hold over every stop and crash.
+//!
 //! # Adding a component
 //!
 //! One file below `source`, `transform` or `sink`, with a `Config` (`check`: pure, reports all

@@ -35,12 +35,14 @@ mod alert;
 mod breaker;
 mod gap;
 mod histogram;
+mod hours;
 mod ledger;
 mod log;
 mod meter;
 mod metrics;
 mod progress;
 mod progress_bar;
+mod progress_log;
 mod promise;
 mod reading;
 mod table;
@@ -48,7 +50,7 @@ mod tally;
 mod trigger;
 mod view;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -57,6 +59,7 @@ use tokio::time::Instant;
 pub use alert::Alert;
 pub use breaker::{BreakerMeter, BreakerState};
 pub use gap::Gap;
+pub use hours::{Fate, Hour, HourCounts, Hours, MAX_HOURS};
 pub use ledger::{Counts, Ledger, NodeLedger};
 pub use log::{LogError, LogFormat, Screen, init as init_log};
 pub use meter::{DROPS_ALERT_SHARE, NodeMeter};
@@ -137,6 +140,7 @@ struct Inner {
     state: Mutex<(RunState, Option<Duration>)>,
     promises: Mutex<Vec<Promise>>,
     views: Views,
+    hours: Arc<OnceLock<Hours>>,
     triggers: Triggers,
 }
 
@@ -154,6 +158,7 @@ impl Observer {
             state: Mutex::new((RunState::Starting, None)),
             promises: Mutex::default(),
             views: Views::default(),
+            hours: Arc::default(),
             triggers: Triggers::default(),
         }))
     }
@@ -174,7 +179,13 @@ impl Observer {
         if let Some(known) = nodes.iter().find(|node| node.name() == name) {
             return known.clone();
         }
-        let node = NodeMeter::new(name, kind, component, Arc::clone(&self.0.alerts));
+        let node = NodeMeter::new(
+            name,
+            kind,
+            component,
+            Arc::clone(&self.0.alerts),
+            Arc::clone(&self.0.hours),
+        );
         nodes.push(node.clone());
         node
     }
@@ -189,6 +200,12 @@ impl Observer {
     #[must_use]
     pub fn views(&self) -> Views {
         self.0.views.clone()
+    }
+
+    /// Keeps the completeness ledger in `hours` from now on. Once for a run; a second one is not
+    /// looked at.
+    pub fn keep_hours(&self, hours: Hours) {
+        let _ = self.0.hours.set(hours);
     }
 
     /// What makes sources look for more at once.

@@ -8,16 +8,15 @@ pub mod stdout;
 pub mod warehouse;
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use crate::failure::Failure;
 use crate::layer::{
-    Kept, Probing, Resting, RetryPolicy, Script, SinkContext, SinkPart, VisitPaths,
-    Finding, Grade, Kept, Probing, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths,
+    Books, Kept, Probing, Resting, RetryPolicy, Script, SinkContext, SinkPart, VisitPaths,
 };
-use crate::layer::{Kept, Probing, Resting, RetryPolicy, SinkContext, SinkPart, VisitPaths};
 use crate::setting::Fields;
 use crate::stage::Stage;
 
@@ -141,6 +140,17 @@ impl SinkPart for Config {
         match self {
             Self::Warehouse(config) => Some(config.script(script)),
             _ => None,
+        }
+    }
+
+    fn books(&self) -> Option<Arc<dyn Books>> {
+        match self {
+            Self::Warehouse(config) => Some(config.books()),
+            Self::Activity(_)
+            | Self::Blackhole(_)
+            | Self::File(_)
+            | Self::Influxdb(_)
+            | Self::Stdout(_) => None,
         }
     }
 

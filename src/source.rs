@@ -7,9 +7,11 @@ pub mod stdin;
 
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
+
 use crate::codec::{Compression, Framing, Limits};
 use crate::failure::Failure;
-use crate::layer::{Probing, Replays, SourceContext, SourcePart, VisitPaths};
+use crate::layer::{Probing, Replays, SourceContext, SourcePart, Survey, VisitPaths};
 use crate::setting::{Fields, Size};
 use crate::stage::{OpenSource, Source};
 
@@ -135,15 +137,18 @@ impl SourcePart for Config {
     fn probe(&self) -> Probing<'_> {
         match self {
             Self::S3Export(source) => Box::pin(source.probe()),
+            Self::File(config) => Box::pin(std::future::ready(vec![file::probe(config)])),
+            Self::GenesysWebsocket(_) | Self::Stdin(_) => Box::pin(std::future::ready(Vec::new())),
+        }
+    }
+
+    fn survey(&self) -> BoxFuture<'_, Result<Option<Survey>, Failure>> {
+        match self {
+            Self::S3Export(source) => Box::pin(async { source.config().survey().await.map(Some) }),
             Self::File(_) | Self::GenesysWebsocket(_) | Self::Stdin(_) => {
-                Box::pin(futures::future::ready(Vec::new()))
+                Box::pin(futures::future::ready(Ok(None)))
             }
         }
-        let found = match self {
-            Self::File(config) => vec![file::probe(config)],
-            Self::GenesysWebsocket(_) | Self::Stdin(_) => Vec::new(),
-        };
-        Box::pin(std::future::ready(found))
     }
 
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource {

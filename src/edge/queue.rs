@@ -187,6 +187,8 @@ impl Queue {
         };
         self.meter.received(batch.len() as u64, batch.bytes());
         self.meter.dropped(reason, batch.len() as u64);
+        self.meter
+            .ended(batch.events().iter().map(|event| event.origin));
         for event in &batch {
             let from = event.provenance();
             tracing::debug!(

@@ -18,7 +18,7 @@ use tower::Service;
 use crate::event::Origin;
 use crate::failure::{Failure, Kind};
 use crate::layer::{Backoff, LetterBox, guard};
-use crate::observe::NodeMeter;
+use crate::observe::{Hours, NodeMeter};
 use crate::stage::{Checkpoint, Delivery, OpenSource, Phase, Settle, Source, Stage};
 use crate::state::Store;
 
@@ -46,6 +46,9 @@ impl Default for PumpPolicy {
         }
     }
 }
+
+/// Under which name the completeness ledger lies among the checkpoints: no source has a dot in its name.
+pub(super) const HOURS: &str = ".hours";
 
 /// What ends the run. Known at once, since the source that met it may not live to tell.
 #[derive(Default)]
@@ -244,6 +247,11 @@ impl Pumping {
         }
     }
 
+    /// The completeness ledger, of which a buffer of this pipeline has no part of its own.
+    fn hours(&self) -> Option<&Hours> {
+        self.line.meter.hours().filter(|_| !self.line.keeps)
+    }
+
     fn is_idle(&self) -> bool {
         self.slots.is_empty() && self.committing.is_none() && self.settling.is_empty()
     }
@@ -295,6 +303,9 @@ impl Pumping {
         }
         for (index, letter) in refused.iter_mut().enumerate() {
             letter.origin = Origin::new(number, place(batch.len() + index));
+        }
+        if let Some(hours) = self.hours() {
+            hours.begin(number, batch.events(), refused.len());
         }
         let events = batch.len() + refused.len();
         self.events += events;
@@ -420,6 +431,12 @@ impl Pumping {
                     Err(Failure::transient("behind", behind))
                 });
             }
+            if let Some(hours) = self.hours() {
+                match passes && outcome.is_ok() {
+                    true => hours.settle(number),
+                    false => hours.forget(number),
+                }
+            }
             if passes {
                 // Only the last place in each input matters.
                 places.extend(
@@ -433,7 +450,12 @@ impl Pumping {
         self.committing_events = settles.iter().map(|(_, _, events)| events).sum();
         let node = &self.line.node;
         let named = |(key, value)| (node.clone(), Checkpoint { key, value });
-        let checkpoints = places.into_iter().map(named).collect();
+        let mut checkpoints: Vec<_> = places.into_iter().map(named).collect();
+        if let Some(hours) = self.hours() {
+            let (name, changed): (Arc<str>, _) = (HOURS.into(), hours.take_changed());
+            let place = |(key, value)| (name.clone(), Checkpoint { key, value });
+            checkpoints.extend(changed.into_iter().map(place));
+        }
         let store = self.line.store.clone();
         self.committing = Some(Box::pin(async move {
             let committed = store.commit(numbers, checkpoints).await;

@@ -97,6 +97,7 @@ impl DeadLetter {
     ) {
         let lost = lost(answer, batch);
         let (mut back, mut delivered, mut bytes) = (0, 0, 0);
+        let mut taken = Vec::new();
         for event in batch {
             if lost.contains(&event.origin) {
                 back += 1;
@@ -105,10 +106,16 @@ impl DeadLetter {
             } else {
                 delivered += 1;
                 bytes += event.length();
+                if self.counts && self.meter.hours().is_some() {
+                    taken.push((event.origin, self.meter.fate()));
+                }
                 if let (true, Some(replay)) = (self.counts, event.replay()) {
                     replay.delivered();
                 }
             }
+        }
+        if let Some(hours) = self.meter.hours() {
+            hours.tell(taken);
         }
         match self.counts {
             true => account.delivered(delivered, bytes),

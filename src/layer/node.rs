@@ -8,8 +8,8 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 
 use super::{
-    DeadLetter, LetterBox, Outputs, Probing, RetryPolicy, StackPolicy, Transformed, split_node,
-    stack,
+    Books, DeadLetter, LetterBox, Outputs, Probing, RetryPolicy, StackPolicy, Survey, Transformed,
+    split_node, stack,
 };
 use crate::event::{Path, PathSet};
 use crate::failure::Failure;
@@ -39,6 +39,10 @@ pub trait SourcePart: Send {
     /// there is nothing to look at.
     fn probe(&self) -> Probing<'_> {
         Box::pin(futures::future::ready(Vec::new()))
+    }
+    /// What it would read, where it reads objects that can be listed.
+    fn survey(&self) -> BoxFuture<'_, Result<Option<Survey>, Failure>> {
+        Box::pin(futures::future::ready(Ok(None)))
     }
     /// How to open its connection; does not connect yet.
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource;
@@ -137,6 +141,10 @@ pub trait SinkPart: Send {
     }
     /// What it will say to a database; none where there is none.
     fn script(&self, _: Script<'_>) -> Option<String> {
+        None
+    }
+    /// Where the completeness ledger of a backfill is kept, if it is here.
+    fn books(&self) -> Option<Arc<dyn Books>> {
         None
     }
     /// Opens the sink and puts the stack around it.
@@ -255,6 +263,7 @@ impl TransformContext {
 fn nowhere(meter: NodeMeter) -> Stage {
     Stage::new(tower::service_fn(move |batch: crate::event::Batch| {
         meter.dropped("unrouted", batch.len() as u64);
+        meter.ended(batch.events().iter().map(|event| event.origin));
         futures::future::ready(Ok(()))
     }))
 }

@@ -1,6 +1,6 @@
 //! Transforms as stages.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -64,6 +64,16 @@ impl<T: Transform> Transformed<T> {
             rejected,
         } = applied;
         account.created(created);
+        if !dropped.is_empty() && self.meter.hours().is_some() {
+            // Dropped is what neither goes on nor was rejected.
+            let on = batch.events().iter().map(|event| event.origin);
+            let stays: HashSet<Origin> = on
+                .chain(rejected.iter().map(|letter| letter.origin))
+                .map(Origin::whole)
+                .collect();
+            let gone = origins.iter().filter(|it| !stays.contains(&it.whole()));
+            self.meter.ended(gone.copied());
+        }
         for (reason, count) in dropped {
             account.dropped(reason, count);
         }
@@ -283,6 +293,13 @@ pub fn split_node<S: Split>(split: S, outputs: Outputs, meter: NodeMeter) -> Sta
                     return Err(failure.at(&meter.name().into()).named(&origins));
                 }
             };
+            if meter.hours().is_some() {
+                // What nobody reads ends here, too.
+                let read = parts.iter().zip(&outputs.0).filter(|(_, to)| to.is_some());
+                let on = read.flat_map(|(part, _)| part.events());
+                let stays: HashSet<Origin> = on.map(|event| event.origin).collect();
+                meter.ended(origins.iter().copied().filter(|it| !stays.contains(it)));
+            }
             for (reason, count) in dropped {
                 book.dropped(reason, count);
             }

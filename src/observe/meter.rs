@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use super::NodeKind;
@@ -10,8 +10,10 @@ use super::alert::{Alert, Alerts};
 use super::breaker::{BreakerMeter, BreakerState, Breakers};
 use super::gap::{Gap, Gaps};
 use super::histogram::Histogram;
+use super::hours::{Fate, Hours};
 use super::reading::{BufferReading, NodeReading};
 use super::tally::Tally;
+use crate::event::Origin;
 
 mod drops;
 
@@ -59,6 +61,8 @@ struct Counters {
     breaker: Mutex<Option<BreakerMeter>>,
     drops: Mutex<Drops>,
     alerts: Arc<Alerts>,
+    /// Kept by backfills only.
+    hours: Arc<OnceLock<Hours>>,
 }
 
 /// Adds with release order: whoever reads this figure (with acquire) also sees what was counted
@@ -70,7 +74,13 @@ fn add(counter: &AtomicU64, n: u64) {
 }
 
 impl NodeMeter {
-    pub(super) fn new(name: &str, kind: NodeKind, component: &str, alerts: Arc<Alerts>) -> Self {
+    pub(super) fn new(
+        name: &str,
+        kind: NodeKind,
+        component: &str,
+        alerts: Arc<Alerts>,
+        hours: Arc<OnceLock<Hours>>,
+    ) -> Self {
         let name: Arc<str> = name.into();
         Self(Arc::new(Counters {
             kind,
@@ -99,6 +109,7 @@ impl NodeMeter {
             breaker: Mutex::default(),
             drops: Mutex::new(Drops::new(DROPS_ALERT_SHARE)),
             alerts,
+            hours,
             name,
         }))
     }
@@ -237,6 +248,31 @@ impl NodeMeter {
             message,
             active,
         });
+    }
+
+    /// The completeness ledger, where the run keeps one.
+    #[must_use]
+    pub fn hours(&self) -> Option<&Hours> {
+        self.0.hours.get()
+    }
+
+    /// A rule of this node ended the way of these events, for the completeness ledger; to be counted
+    /// as [`dropped`](Self::dropped) besides.
+    pub fn ended(&self, origins: impl IntoIterator<Item = Origin>) {
+        if let Some(hours) = self.hours() {
+            hours.tell(origins.into_iter().map(|origin| (origin, Fate::Dropped)));
+        }
+    }
+
+    /// What this node does to events that it takes for good: a warehouse loads them, the dead letters
+    /// keep what was refused.
+    #[must_use]
+    pub fn fate(&self) -> Fate {
+        match (self.0.kind, self.0.component.as_str()) {
+            (NodeKind::DeadLetter, _) => Fate::Refused,
+            (_, "warehouse") => Fate::Loaded,
+            _ => Fate::Elsewhere,
+        }
     }
 
     /// A call waited this long for the rate limit.

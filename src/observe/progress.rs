@@ -15,6 +15,9 @@ struct Figures {
     bytes_total: AtomicU64,
     bytes_done: AtomicU64,
     records: AtomicU64,
+    files_skipped: AtomicU64,
+    bytes_skipped: AtomicU64,
+    objects: AtomicBool,
     announced: AtomicBool,
     unbounded: AtomicBool,
 }
@@ -32,6 +35,12 @@ pub struct ProgressSnapshot {
     pub bytes_done: u64,
     /// Records read, broken ones included.
     pub records: u64,
+    /// Of the files that are done, those that an earlier run had read.
+    pub files_skipped: u64,
+    /// And their bytes: they cost this run no time.
+    pub bytes_skipped: u64,
+    /// They are called objects, as those of a bucket are.
+    pub objects: bool,
 }
 
 impl Progress {
@@ -47,6 +56,11 @@ impl Progress {
         self.0.unbounded.store(true, Relaxed);
     }
 
+    /// What is read are objects of a bucket, and called so.
+    pub fn of_objects(&self) {
+        self.0.objects.store(true, Relaxed);
+    }
+
     /// `n` files were read to their end.
     pub fn files_done(&self, n: u64) {
         self.0.files_done.fetch_add(n, Relaxed);
@@ -55,6 +69,14 @@ impl Progress {
     /// `n` more bytes were read, as stored.
     pub fn bytes_done(&self, n: u64) {
         self.0.bytes_done.fetch_add(n, Relaxed);
+    }
+
+    /// An earlier run had read these files: they are done, and passed over.
+    pub fn skipped(&self, files: u64, bytes: u64) {
+        self.0.files_skipped.fetch_add(files, Relaxed);
+        self.0.bytes_skipped.fetch_add(bytes, Relaxed);
+        self.files_done(files);
+        self.bytes_done(bytes);
     }
 
     /// `n` more records were read.
@@ -74,6 +96,9 @@ impl Progress {
             bytes_total: total(&figures.bytes_total),
             bytes_done: figures.bytes_done.load(Relaxed),
             records: figures.records.load(Relaxed),
+            files_skipped: figures.files_skipped.load(Relaxed),
+            bytes_skipped: figures.bytes_skipped.load(Relaxed),
+            objects: figures.objects.load(Relaxed),
         }
     }
 }

@@ -29,6 +29,8 @@ pub enum Show {
     OnTerminal,
     /// In any case.
     Always,
+    /// When standard error is a terminal; else a log line from time to time.
+    OrLog,
     /// Not at all.
     Never,
 }
@@ -42,11 +44,11 @@ pub async fn draw<T>(
     done: impl Future<Output = T>,
 ) -> T {
     let target = match show {
-        Show::OnTerminal | Show::Always if io::stderr().is_terminal() => {
-            ProgressDrawTarget::stderr_with_hz(5)
-        }
+        Show::Never => return done.await,
+        _ if io::stderr().is_terminal() => ProgressDrawTarget::stderr_with_hz(5),
         Show::Always => ProgressDrawTarget::term_like(Box::new(Forced::new(io::stderr()))),
-        _ => return done.await,
+        Show::OrLog => return super::progress_log::log(&progress, done).await,
+        Show::OnTerminal => return done.await,
     };
     draw_on(target, &progress, &screen, done).await
 }
@@ -111,14 +113,14 @@ impl Drop for Shown<'_> {
 }
 
 /// Records and bytes per second, of late.
-struct Pace {
+pub(super) struct Pace {
     seen: (ProgressSnapshot, Instant),
     records: f64,
     bytes: f64,
 }
 
 impl Pace {
-    fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             seen: (ProgressSnapshot::default(), now),
             records: 0.0,
@@ -127,14 +129,16 @@ impl Pace {
     }
 
     #[allow(clippy::cast_precision_loss)]
-    fn saw(&mut self, now: ProgressSnapshot, at: Instant) {
+    pub(super) fn saw(&mut self, now: ProgressSnapshot, at: Instant) {
         let (before, since) = self.seen;
         let seconds = at.saturating_duration_since(since).as_secs_f64();
         if seconds <= 0.0 {
             return;
         }
         let records = now.records.saturating_sub(before.records) as f64 / seconds;
-        let bytes = now.bytes_done.saturating_sub(before.bytes_done) as f64 / seconds;
+        // What an earlier run had read says nothing about how fast this one is.
+        let read = |at: ProgressSnapshot| at.bytes_done.saturating_sub(at.bytes_skipped);
+        let bytes = read(now).saturating_sub(read(before)) as f64 / seconds;
         // A moving average that forgets exponentially; the first sight is taken as it is.
         let weight = 1.0 - (-seconds / RATE_MEMORY.as_secs_f64()).exp();
         let weight = if self.bytes == 0.0 && self.records == 0.0 {
@@ -161,17 +165,18 @@ impl Pace {
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss
 )]
-fn message(now: ProgressSnapshot, pace: &Pace) -> String {
+pub(super) fn message(now: ProgressSnapshot, pace: &Pace) -> String {
     let mut text = String::new();
+    let files = if now.objects { "objects" } else { "files" };
     // Writing to a String does not fail.
     let _ = match now.files_total {
         Some(total) => write!(
             text,
-            "{} of {} files, ",
+            "{} of {} {files}, ",
             thousands(now.files_done),
             thousands(total)
         ),
-        None if now.files_done > 0 => write!(text, "{} files, ", thousands(now.files_done)),
+        None if now.files_done > 0 => write!(text, "{} {files}, ", thousands(now.files_done)),
         None => Ok(()),
     };
     let rate = thousands(pace.records.round() as u64);

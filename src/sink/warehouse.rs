@@ -14,6 +14,7 @@
 //! database, which blocks.
 
 mod bigquery;
+mod completeness;
 mod config;
 mod dialect;
 mod freshness;
@@ -35,6 +36,7 @@ mod thread;
 mod time;
 mod write;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -44,7 +46,7 @@ pub use dialect::{Dialect, ddl};
 
 use crate::event::Batch;
 use crate::failure::Failure;
-use crate::layer::{Finding, Script};
+use crate::layer::{Books, Finding, Script};
 use crate::observe::NodeMeter;
 use crate::stage::Sink;
 use load::Load;
@@ -62,9 +64,19 @@ pub struct Warehouse(Arc<dyn Door>);
 trait Door: Send + Sync {
     fn write(&self, batch: Batch) -> BoxFuture<'_, Result<(), Failure>>;
     fn record(&self, load: Load<'static>) -> BoxFuture<'_, Result<(), Failure>>;
+    /// As [`Store::facts`].
+    fn facts(&self, from: i64, to: i64) -> Facts<'_>;
 }
 
+/// Facts by the hour since 1970, on their way.
+type Facts<'a> = BoxFuture<'a, Result<Option<BTreeMap<i64, u64>>, Failure>>;
+
 impl Config {
+    /// Where the completeness ledger of a backfill is kept: in a table of its own.
+    pub fn books(&self) -> Arc<dyn Books> {
+        Arc::new(completeness::Ledger(self.clone()))
+    }
+
     /// Connects without writing, and tells what was found.
     pub async fn probe(&self) -> Vec<Finding> {
         match &self.target {

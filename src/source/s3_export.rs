@@ -24,6 +24,7 @@ mod listing;
 mod memory;
 mod messages;
 mod selection;
+mod survey;
 
 #[cfg(test)]
 mod tests;
@@ -117,6 +118,7 @@ impl Opener {
                 None => None,
             },
         };
+        context.progress.of_objects();
         if self.config.read == ReadMode::Follow {
             context.progress.unbounded();
         }

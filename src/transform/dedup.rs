@@ -295,6 +295,8 @@ impl Shared {
             waits: Vec::new(),
         };
         let mut gone = Vec::new();
+        // Of those that wait it is known only later; a delivery that fails is told anew.
+        let mut ended = Vec::new();
         let flight = sorted.flight.number;
         for (index, (event, key)) in batch.events().iter().zip(keys).enumerate() {
             let origin = event.origin;
@@ -317,8 +319,10 @@ impl Shared {
                 Seen::Own => sorted.own.push((key, origin)),
                 Seen::UnderWay(first, outcome) => sorted.wait(first, &outcome, (key, origin)),
             }
+            ended.push(origin);
             gone.push(index);
         }
+        self.meter.ended(ended);
         if sorted.flight.keys.is_empty() {
             memory.window.forget(flight);
         }

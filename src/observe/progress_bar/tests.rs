@@ -8,6 +8,7 @@ fn seen(files: Option<u64>, bytes: Option<u64>) -> ProgressSnapshot {
         bytes_total: bytes,
         bytes_done: 12_345_678,
         records: 1_234_567,
+        ..ProgressSnapshot::default()
     }
 }
 
@@ -98,4 +99,21 @@ async fn nothing_is_drawn_when_not_wanted() {
 #[test]
 fn the_spinner_is_understood_too() {
     assert!(ProgressStyle::with_template("{spinner} {msg}").is_ok());
+}
+
+#[test]
+fn after_a_resume_only_what_is_left_counts_for_the_time() {
+    let (progress, start) = (Progress::default(), Instant::now());
+    progress.add_total(4, 4_000);
+    let mut pace = Pace::new(start);
+    // Three files were read before; passing them over takes no time.
+    progress.skipped(3, 3_000);
+    progress.bytes_done(100);
+    pace.saw(progress.snapshot(), start + Duration::from_secs(1));
+    assert_eq!(pace.left(900), Some(Duration::from_secs(9)));
+    let text = message(progress.snapshot(), &pace);
+    assert!(
+        text.starts_with("3 of 4 files") && text.ends_with("0:09 left"),
+        "{text}"
+    );
 }

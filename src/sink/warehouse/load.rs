@@ -31,6 +31,14 @@ impl<'r> Cell<'r> {
     pub fn text(text: Option<&'r str>) -> Self {
         text.map_or(Self::Null, |text| Self::Text(Cow::Borrowed(text)))
     }
+
+    /// The text, if it is some.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// Rows for one table, in the order of `merge.columns`; no key twice, and sorted by the key, so that

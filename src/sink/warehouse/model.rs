@@ -138,6 +138,28 @@ pub(super) const TABLES: &[Table] = &[
             &[("interaction_id", false)],
         )],
     },
+    // What became of the records of each backfill, by the hour of their own time.
+    Table {
+        name: "load_completeness",
+        columns: &[
+            // The run and the hour.
+            column("completeness_id", NAME, Need::Key),
+            column("run_id", NAME, Need::Required),
+            // Empty for records without a time that can be read.
+            column("hour_start", Kind::Timestamp, Need::Optional),
+            column("records_read", Kind::Long, Need::Zero),
+            column("records_loaded", Kind::Long, Need::Zero),
+            column("records_elsewhere", Kind::Long, Need::Zero),
+            column("records_dropped", Kind::Long, Need::Zero),
+            column("records_refused", Kind::Long, Need::Zero),
+            column("records_unexplained", Kind::Long, Need::Zero),
+            column("rows_written", Kind::Long, Need::Zero),
+            column("rows_unchanged", Kind::Long, Need::Zero),
+            column("written_at", Kind::Timestamp, Need::Required),
+            CREATED_AT,
+        ],
+        indexes: &[],
+    },
     // How far behind the events their rows were, for each minute of loading and each writer.
     Table {
         name: "load_freshness",
@@ -289,6 +311,26 @@ pub(super) const HOURS: Merge = Merge {
     guard: &[],
 };
 
+/// Written anew by every run over the same range: the later figures stand.
+pub(super) const COMPLETENESS: Merge = Merge {
+    table: "load_completeness",
+    columns: &[
+        "completeness_id",
+        "run_id",
+        "hour_start",
+        "records_read",
+        "records_loaded",
+        "records_elsewhere",
+        "records_dropped",
+        "records_refused",
+        "records_unexplained",
+        "rows_written",
+        "rows_unchanged",
+        "written_at",
+    ],
+    guard: &[Guard::Time("written_at")],
+};
+
 /// A writer counts up, and writes what it has counted so far: the larger count is the later one, and
 /// a commit that is repeated counts nothing twice.
 pub(super) const FRESHNESS: Merge = Merge {
@@ -307,7 +349,15 @@ pub(super) const FRESHNESS: Merge = Merge {
 
 /// All merges, in the order in which a transaction writes them: the same everywhere, so that two
 /// transactions cannot wait for each other.
-pub(super) const MERGES: &[&Merge] = &[&FACTS, &RECORDINGS, &AGENTS, &QUEUES, &HOURS, &FRESHNESS];
+pub(super) const MERGES: &[&Merge] = &[
+    &FACTS,
+    &RECORDINGS,
+    &AGENTS,
+    &QUEUES,
+    &HOURS,
+    &FRESHNESS,
+    &COMPLETENESS,
+];
 
 /// A query that stands in the schema under a name of its own.
 pub(super) struct View {
@@ -317,10 +367,16 @@ pub(super) struct View {
 }
 
 /// All views.
-pub(super) const VIEWS: &[View] = &[View {
-    name: "freshness_by_hour",
-    query: freshness_by_hour,
-}];
+pub(super) const VIEWS: &[View] = &[
+    View {
+        name: "freshness_by_hour",
+        query: freshness_by_hour,
+    },
+    View {
+        name: "completeness_by_hour",
+        query: completeness_by_hour,
+    },
+];
 
 fn freshness_by_hour(words: &dyn Words, schema: &str) -> String {
     let hour = words.hour("minute");
@@ -331,6 +387,25 @@ fn freshness_by_hour(words: &dyn Words, schema: &str) -> String {
          max(newest_event) AS newest_event\n\
          FROM {}\nWHERE rows_loaded > 0\nGROUP BY {hour}",
         words.table(schema, "load_freshness")
+    )
+}
+
+/// The completeness ledger, and beside each hour how many facts there are of it, whoever wrote them.
+fn completeness_by_hour(words: &dyn Words, schema: &str) -> String {
+    let (quote, hour) = (|name| words.quote(name), |of: String| words.hour(&of));
+    let start = quote("hour_start");
+    let columns: Vec<String> = COMPLETENESS.columns[1..]
+        .iter()
+        .map(|name| format!("c.{}", quote(name)))
+        .collect();
+    let event_hour = hour(quote("event_timestamp"));
+    format!(
+        "SELECT {}, f.{fact_rows}\nFROM {} c\nLEFT JOIN (\n    SELECT {event_hour} AS {start}, \
+         COUNT(*) AS {fact_rows}\n    FROM {}\n    GROUP BY {event_hour}\n) f ON f.{start} = c.{start}",
+        columns.join(", "),
+        words.table(schema, COMPLETENESS.table),
+        words.table(schema, FACTS.table),
+        fact_rows = quote("fact_rows"),
     )
 }
 

@@ -6,10 +6,10 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
-use super::Door;
 use super::load::Load;
 use super::store::{Store, Trouble};
 use super::write::{Shared, write};
+use super::{Door, Facts};
 use crate::event::Batch;
 use crate::failure::{Failure, Kind};
 
@@ -85,6 +85,17 @@ impl<S: Store> Door for Pool<S> {
             let result = written.map_err(Trouble::into_failure);
             self.put_back(store, &result);
             result
+        }
+        .boxed()
+    }
+
+    fn facts(&self, from: i64, to: i64) -> Facts<'_> {
+        async move {
+            let _permit = self.permit().await?;
+            let mut store = self.take().await?;
+            let facts = store.facts(from, to).await;
+            self.put_back(store, &facts.as_ref().map(drop).map_err(Clone::clone));
+            facts
         }
         .boxed()
     }

@@ -9,6 +9,8 @@ mod probe;
 mod session;
 mod staging;
 
+use std::collections::BTreeMap;
+
 use futures::future::join_all;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
@@ -16,7 +18,7 @@ use tokio_postgres::{Error, Statement};
 use super::config::{Config, Target};
 use super::dialect::{Dialect, Words};
 use super::load::{Load, Part};
-use super::model::{MERGES, Merge};
+use super::model::{FACTS, MERGES, Merge};
 use super::refusal::Refusal;
 use super::row::Cells;
 use super::store::{Store, Trouble, Written};
@@ -36,6 +38,8 @@ pub(super) struct Postgres {
     session: Session,
     statements: Vec<Prepared>,
     staging: Option<Staging>,
+    /// The query of [`Store::facts`].
+    facts: String,
 }
 
 /// A merge of arrays.
@@ -62,6 +66,7 @@ impl Store for Postgres {
             session,
             statements,
             staging,
+            facts: facts_by_hour(words, &config.schema),
         })
     }
 
@@ -127,6 +132,22 @@ impl Store for Postgres {
         }
     }
 
+    async fn facts(&mut self, from: i64, to: i64) -> Result<Option<BTreeMap<i64, u64>>, Failure> {
+        // No hour of a timestamp is too large for this.
+        let (from, to) = (from as f64, to as f64);
+        let connection = &self.session.connection;
+        let rows = connection.query(&self.facts, &[&from, &to]).await;
+        let rows = rows.map_err(|error| self.session.failure(&error))?;
+        let read = |row: &tokio_postgres::Row| -> Result<(i64, u64), Error> {
+            let count: i64 = row.try_get(1)?;
+            Ok((row.try_get(0)?, count.unsigned_abs()))
+        };
+        let facts: Result<BTreeMap<i64, u64>, Error> = rows.iter().map(read).collect();
+        facts
+            .map(Some)
+            .map_err(|error| self.session.failure(&error))
+    }
+
     async fn probe(config: &Config) -> Vec<Finding> {
         match settings(config) {
             Ok(settings) => probe(config, settings, Dialect::Postgres).await,
@@ -165,6 +186,23 @@ impl Postgres {
             })
             .collect()
     }
+}
+
+/// Facts by hours since 1970, from one hour to before another. The times are compared as they lie in
+/// the table, so that its index serves.
+fn facts_by_hour(words: &dyn Words, schema: &str) -> String {
+    let (time, table) = (
+        words.quote("event_timestamp"),
+        words.table(schema, FACTS.table),
+    );
+    let hour = words.hour(&time);
+    let at = |place: u8| format!("TIMESTAMP '1970-01-01' + ${place}::float8 * INTERVAL '1 hour'");
+    format!(
+        "SELECT CAST(floor(extract(epoch FROM {hour}) / 3600) AS bigint), count(*) FROM {table} \
+         WHERE {time} >= {} AND {time} < {} GROUP BY 1",
+        at(1),
+        at(2)
+    )
 }
 
 fn settings(config: &Config) -> Result<&Settings, Failure> {

@@ -13,7 +13,7 @@ use crate::event::{self, Event, Origin, Path, Value};
 
 /// First and last millisecond of the years 1 to 9999: the times that every dialect can hold, and
 /// that sort as text as they do as numbers.
-const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
+pub(super) const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 /// What an event says for each column, as text. Empty text and null are nothing.
 pub(super) struct Cells<'e> {

@@ -5,6 +5,7 @@ mod schema;
 mod staging;
 mod statements;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,9 +14,11 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use super::config::{Config, Target};
 use super::load::Load;
 use super::refusal::Refusal;
-use super::row::Cells;
+use super::row::{Cells, TIMES};
 use super::store::{Store, Trouble, Written};
 use super::thread::gone;
+use super::time;
+use crate::clock::parse_timestamp;
 use crate::failure::Failure;
 use crate::layer::{Finding, Grade};
 
@@ -33,6 +36,8 @@ pub(super) struct Sqlite {
     file: PathBuf,
     statements: Statements,
     staging: Option<Staging>,
+    /// Of the last load.
+    written: Vec<bool>,
 }
 
 impl Store for Sqlite {
@@ -62,6 +67,7 @@ impl Store for Sqlite {
             connection,
             statements,
             staging,
+            written: Vec::new(),
             file,
         })
     }
@@ -70,11 +76,12 @@ impl Store for Sqlite {
         let Self {
             connection,
             statements,
+            written: facts,
             file,
             ..
         } = self;
         let written = begin(connection).and_then(|transaction| {
-            let changed = statements.write(&transaction, load)?;
+            let changed = statements.write(&transaction, load, facts)?;
             transaction.commit()?;
             Ok(Written { changed })
         });
@@ -91,6 +98,7 @@ impl Store for Sqlite {
             statements,
             staging,
             file,
+            ..
         } = self;
         let Some(staging) = staging else {
             return Err(Failure::fatal("warehouse_error", "`staging` is off").into());
@@ -98,13 +106,41 @@ impl Store for Sqlite {
         let mut found = Vec::new();
         let written = begin(connection).and_then(|transaction| {
             staging.write(&transaction, cells, &mut found)?;
-            statements.write(&transaction, also)?;
+            statements.write(&transaction, also, &mut Vec::new())?;
             transaction.commit()
         });
         match written {
             Ok(()) => Ok(found),
             Err(error) => Err(trouble(&error, file)),
         }
+    }
+
+    fn written_facts(&mut self) -> Vec<bool> {
+        std::mem::take(&mut self.written)
+    }
+
+    async fn facts(&mut self, from: i64, to: i64) -> Result<Option<BTreeMap<i64, u64>>, Failure> {
+        // The hour as text sorts as time does, so the index on the times serves.
+        let query = "SELECT substr(event_timestamp, 1, 13), count(*) FROM fact_interactions \
+                     WHERE event_timestamp >= ?1 AND event_timestamp < ?2 GROUP BY 1";
+        let hour = |hour: i64| {
+            let ms = hour.saturating_mul(time::HOUR);
+            time::text(ms.clamp(*TIMES.start(), *TIMES.end()))
+        };
+        let tell = |error| failure(&error, &self.file);
+        let mut statement = self.connection.prepare_cached(query).map_err(tell)?;
+        let rows = statement.query_map([hour(from), hour(to)], |row| {
+            let hour = parse_timestamp(&format!("{}:00:00Z", row.get::<_, String>(0)?));
+            Ok((hour, row.get::<_, i64>(1)?))
+        });
+        let mut facts = BTreeMap::new();
+        for row in rows.map_err(tell)? {
+            let (micros, count) = row.map_err(tell)?;
+            if let (Some(micros), Ok(count)) = (micros, u64::try_from(count)) {
+                facts.insert(micros.div_euclid(time::HOUR * 1000), count);
+            }
+        }
+        Ok(Some(facts))
     }
 
     async fn probe(config: &Config) -> Vec<Finding> {

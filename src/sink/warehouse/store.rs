@@ -1,5 +1,6 @@
 //! What every dialect's connection can do. The rest of the sink is the same for all of them.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 
 use super::config::Config;
@@ -37,6 +38,25 @@ pub(super) trait Store: Sized + Send + 'static {
         cells: &[Cells<'_>],
         also: &Load<'_>,
     ) -> impl Future<Output = Result<Vec<(Refusal, usize)>, Trouble>> + Send;
+
+    /// Of the last load: which rows of the facts were inserted or replaced, in their order; nothing
+    /// where the database does not tell.
+    fn written_facts(&mut self) -> Vec<bool> {
+        Vec::new()
+    }
+
+    /// How many facts lie in each hour (since 1970) from the first to before the second; `None` where
+    /// that is not asked.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    fn facts(
+        &mut self,
+        _from: i64,
+        _to: i64,
+    ) -> impl Future<Output = Result<Option<BTreeMap<i64, u64>>, Failure>> + Send {
+        std::future::ready(Ok(None))
+    }
 
     /// Looks without writing, for `validate --probe`: encryption, tables, rights.
     fn probe(config: &Config) -> impl Future<Output = Vec<Finding>> + Send;

@@ -1,5 +1,6 @@
 //! A store that blocks has a thread of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -8,10 +9,10 @@ use futures::executor::block_on;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use super::Door;
 use super::load::Load;
 use super::store::{Store, Trouble};
 use super::write::{Shared, write};
+use super::{Door, Facts};
 use crate::event::Batch;
 use crate::failure::Failure;
 
@@ -25,9 +26,12 @@ pub(super) struct Thread {
     thread: Option<JoinHandle<()>>,
 }
 
+type Answer<T> = oneshot::Sender<Result<T, Failure>>;
+
 enum Job {
-    Write(Batch, oneshot::Sender<Result<(), Failure>>),
-    Record(Load<'static>, oneshot::Sender<Result<(), Failure>>),
+    Write(Batch, Answer<()>),
+    Record(Load<'static>, Answer<()>),
+    Facts(i64, i64, Answer<Option<BTreeMap<i64, u64>>>),
 }
 
 impl Thread {
@@ -58,10 +62,7 @@ impl Thread {
         Ok(this)
     }
 
-    async fn send(
-        &self,
-        job: impl FnOnce(oneshot::Sender<Result<(), Failure>>) -> Job,
-    ) -> Result<(), Failure> {
+    async fn send<T>(&self, job: impl FnOnce(Answer<T>) -> Job) -> Result<T, Failure> {
         let (answer, answered) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or_else(gone)?;
         jobs.send(job(answer)).await.map_err(|_| gone())?;
@@ -76,6 +77,11 @@ impl Door for Thread {
 
     fn record(&self, load: Load<'static>) -> BoxFuture<'_, Result<(), Failure>> {
         self.send(|answer| Job::Record(load, answer)).boxed()
+    }
+
+    fn facts(&self, from: i64, to: i64) -> Facts<'_> {
+        self.send(move |answer| Job::Facts(from, to, answer))
+            .boxed()
     }
 }
 
@@ -102,6 +108,9 @@ fn work<S: Store>(mut store: S, shared: &Shared, mut queue: mpsc::Receiver<Job>)
         match job {
             // Who no longer waits (a time-out, the end of the run) will deliver the batch again.
             Job::Write(_, answer) | Job::Record(_, answer) if answer.is_closed() => {}
+            Job::Facts(from, to, answer) => {
+                let _ = answer.send(block_on(store.facts(from, to)));
+            }
             Job::Write(batch, answer) => {
                 let _ = answer.send(block_on(write(&mut store, shared, &batch)));
             }

@@ -1,9 +1,12 @@
 //! A batch on its way into the tables, the same for every dialect.
 
+use hashbrown::HashSet;
+
 use super::config::Config;
 use super::freshness::Freshness;
 use super::load::Load;
 use super::memo::Memo;
+use super::model::{EVENT_ID, FACTS};
 use super::refusal::{Refusal, Refusals};
 use super::row::{self, Cells, Row};
 use super::store::{Store, Trouble};
@@ -20,14 +23,17 @@ pub(super) struct Shared {
     pub config: Config,
     pub memo: Memo,
     pub freshness: Freshness,
+    pub meter: NodeMeter,
 }
 
 impl Shared {
     pub fn new(config: Config, meter: NodeMeter) -> Self {
         Self {
             memo: Memo::default(),
-            freshness: Freshness::new(config.freshness, meter),
+            // How late a backfill brings what is long past says nothing of the live run.
+            freshness: Freshness::new(config.freshness && meter.hours().is_none(), meter.clone()),
             config,
+            meter,
         }
     }
 }
@@ -88,6 +94,15 @@ async fn stage<S: Store>(
     match store.stage(&cells, &also).await {
         Ok(found) => {
             note.committed();
+            if let Some(hours) = shared.meter.hours() {
+                let bad: HashSet<usize> = found.iter().map(|(_, place)| *place).collect();
+                let good = cells.iter().enumerate().filter(|(at, _)| !bad.contains(at));
+                let id = |cells: &'_ Cells<'_>| {
+                    Some((cells.text[EVENT_ID].as_deref()?.to_owned(), cells.time?))
+                };
+                let ids: Vec<_> = good.filter_map(|(_, cells)| id(cells)).collect();
+                hours.ids(ids.iter().map(|(id, time)| (id.as_str(), *time)));
+            }
             for (refusal, place) in found {
                 refusals.push(refusal, cells[place].origin);
             }
@@ -122,6 +137,7 @@ async fn load<S: Store>(
             Ok(_) => {
                 shared.memo.committed(&load);
                 note.committed();
+                tell(shared, rows, &load, &store.written_facts());
             }
             Err(Trouble::Failed(failure)) => return Err(failure),
             Err(Trouble::Refused(reason)) => match rows {
@@ -138,4 +154,27 @@ async fn load<S: Store>(
         }
     }
     Ok(())
+}
+
+/// Tells the completeness ledger of a backfill what was committed. `written` is about the facts of the
+/// load, in their order; an event whose row another event of the batch made counts as unchanged.
+fn tell(shared: &Shared, rows: &[Row<'_>], load: &Load<'_>, written: &[bool]) {
+    let Some(hours) = shared.meter.hours() else {
+        return;
+    };
+    hours.ids(rows.iter().map(|row| (row.event_id(), row.time)));
+    let facts = load
+        .parts
+        .iter()
+        .find(|part| part.merge.table == FACTS.table);
+    let facts = facts.map_or(&[][..], |part| &part.rows);
+    if facts.len() != written.len() {
+        return;
+    }
+    let new = facts.iter().zip(written).filter(|(_, written)| **written);
+    let mut new: HashSet<&str> = new.filter_map(|(row, _)| row[0].as_text()).collect();
+    hours.rows(
+        rows.iter()
+            .map(|row| (row.origin, new.remove(row.event_id()))),
+    );
 }

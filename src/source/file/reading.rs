@@ -149,8 +149,7 @@ impl Reading {
         match Opened::open(found, &self.config, &self.cursors) {
             Ok(Some(opened)) => self.read(found, &opened),
             Ok(None) => {
-                self.progress.files_done(1);
-                self.progress.bytes_done(found.length);
+                self.progress.skipped(1, found.length);
                 Ok(())
             }
             Err(error) => {

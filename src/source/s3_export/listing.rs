@@ -157,7 +157,7 @@ impl Lister {
     /// Hands on what of a page is to be read; `whole`: it belongs to a look at everything, which also
     /// tries what was denied before.
     async fn hand_on(&self, page: Vec<Object>, whole: bool) -> Result<(), Stop> {
-        let mut works = Vec::new();
+        let (mut works, mut before) = (Vec::new(), (0, 0));
         {
             let mut memory = self.memory.lock();
             if memory.generation() != self.generation {
@@ -169,8 +169,14 @@ impl Lister {
                     continue;
                 }
                 let id = Id::of(&object.key);
-                let Verdict::Read { from, told } = memory.verdict(id, &object, true, whole) else {
-                    continue;
+                let (from, told) = match memory.verdict(id, &object, true, whole) {
+                    Verdict::Read { from, told } => (from, told),
+                    Verdict::Known => {
+                        before.0 += 1;
+                        before.1 += object.size;
+                        continue;
+                    }
+                    Verdict::Queued => continue,
                 };
                 memory.queue(id, object.modified_micros);
                 works.push(Work::new(id, object, from, told, whole));
@@ -179,6 +185,11 @@ impl Lister {
         let bytes = works.iter().map(|work| work.object.size).sum();
         if self.config.read == ReadMode::Once && !works.is_empty() {
             self.progress.add_total(works.len() as u64, bytes);
+        }
+        // Connected again, what is known was counted as it was read.
+        if self.config.read == ReadMode::Once && self.generation == 0 && before.0 > 0 {
+            self.progress.add_total(before.0, before.1);
+            self.progress.skipped(before.0, before.1);
         }
         for work in works {
             self.send(Step::Read(Arc::new(work))).await?;

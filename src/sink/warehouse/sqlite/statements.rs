@@ -5,7 +5,7 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::super::dialect::Dialect;
 use super::super::load::{Cell, Load};
-use super::super::model::{MERGES, Merge};
+use super::super::model::{FACTS, MERGES, Merge};
 use super::super::time;
 
 /// The statement of each merge.
@@ -38,9 +38,15 @@ impl Statements {
         statements.try_for_each(|(_, statement)| connection.prepare_cached(statement).map(drop))
     }
 
-    /// Writes the rows, and answers how many were inserted or replaced; rows that are there and no
-    /// older stay untouched.
-    pub fn write(&self, connection: &Connection, load: &Load<'_>) -> rusqlite::Result<u64> {
+    /// Writes the rows, and answers how many were inserted or replaced, and into `facts` which of the
+    /// facts; rows that are there and no older stay untouched.
+    pub fn write(
+        &self,
+        connection: &Connection,
+        load: &Load<'_>,
+        facts: &mut Vec<bool>,
+    ) -> rusqlite::Result<u64> {
+        facts.clear();
         let mut changed = 0;
         for part in &load.parts {
             let known = self.0.iter().find(|(table, _)| *table == part.merge.table);
@@ -49,7 +55,11 @@ impl Statements {
             let mut statement = connection.prepare_cached(statement)?;
             for row in &part.rows {
                 let values = row.iter().map(Bound);
-                changed += statement.execute(params_from_iter(values))? as u64;
+                let written = statement.execute(params_from_iter(values))?;
+                changed += written as u64;
+                if part.merge.table == FACTS.table {
+                    facts.push(written > 0);
+                }
             }
         }
         Ok(changed)
