@@ -158,6 +158,7 @@
 //! simulator => client clock   # the platform itself: it shares no more than the wire with the rest
 //! api => observe              # which shows what a handle shows
 //! graph -> config
+//! client -> layer            # what a probe finds
 //! layer -> observe seal state
 //! edge -> condition layer observe  # its workers catch panics as the layers do
 //! letters -> layer observe seal    # it reads what a layer has written
