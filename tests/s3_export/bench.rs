@@ -153,11 +153,6 @@ impl Bench {
         node.unwrap().figures.get(name).copied().unwrap_or(0)
     }
 
-    /// Rows that are kept.
-    pub async fn rows(&self) -> usize {
-        self.store.checkpoints("exports").await.unwrap().len()
-    }
-
     /// How often each body came.
     pub fn counts(&self) -> HashMap<&str, u32> {
         let mut counts = HashMap::new();

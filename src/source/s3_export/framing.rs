@@ -36,6 +36,9 @@ enum Stop {
     Failed(Failure),
 }
 
+/// What a letter about an object says: reason and detail.
+type Told = (&'static str, String);
+
 /// The bytes of one object.
 struct Ranges<'a> {
     items: &'a mut mpsc::Receiver<Item>,
@@ -239,7 +242,7 @@ impl Framing {
         end: Option<codec::ReadError>,
         failed: Option<ReadError>,
         begun: bool,
-    ) -> Result<(End, Option<(&'static str, String)>), Stop> {
+    ) -> Result<(End, Option<Told>), Stop> {
         let denied = std::mem::take(&mut self.denied);
         let aside = |reason, detail: &str| Ok((End::Aside, Some((reason, detail.to_owned()))));
         match (failed, end) {
