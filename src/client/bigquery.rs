@@ -338,7 +338,7 @@ fn job_id() -> Result<String, Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
         .map_err(|_| Error::busy("no_randomness", "the machine has no randomness"))?;
-    Ok(format!("trunkline_{:032x}", u128::from_be_bytes(bytes)))
+    Ok(format!("trunkline-{:032x}", u128::from_be_bytes(bytes)))
 }
 
 async fn body(mut response: Response) -> Result<Vec<u8>, Error> {

@@ -106,7 +106,7 @@ pub const HOSTILE: &[&str] = &[
 pub fn events(seed: u64, count: usize) -> Vec<String> {
     let mut dice = Dice::new(seed);
     let event = |dice: &mut Dice| {
-        let mut text = |name: &str, dice: &mut Dice| match dice.below(3) {
+        let text = |name: &str, dice: &mut Dice| match dice.below(3) {
             0 => String::new(),
             _ => format!(r#","{name}":"{}""#, HOSTILE[dice.below(HOSTILE.len())]),
         };

@@ -191,7 +191,7 @@ async fn bring_up(session: &Session, config: &Config) -> Result<(), Failure> {
     let script = WORDS.opening(&config.schema) + &script;
     for statement in script.split_terminator(";\n") {
         let made = session.run(statement, &[]).await;
-        made.map_err(|error| failure(error))?;
+        made.map_err(failure)?;
     }
     Ok(())
 }
