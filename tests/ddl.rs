@@ -5,6 +5,10 @@
 //! these files are what was reviewed. After a change: `UPDATE_SNAPSHOTS=1 cargo test --test ddl`, and
 //! then read the difference.
 
+#[allow(dead_code)]
+#[path = "warehouse_postgres/server.rs"]
+mod server;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -170,5 +174,86 @@ fn sqlite_takes_it_twice() {
         .filter(|text| text.contains("INSERT"))
     {
         connection.prepare(statement).unwrap();
+    }
+}
+
+/// Text of a statement's whole batch, as an administrator runs it.
+async fn run(server: &server::Server, text: &str) {
+    server
+        .client("postgres")
+        .await
+        .batch_execute(text)
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reporting_role_reads_the_schema_and_nothing_else() {
+    let server = server::Server::start();
+    let text = printed(&["ddl", "--dialect", "postgresql", "--role", "reporting"]);
+    for _ in 0..2 {
+        run(&server, &text).await;
+    }
+    let others = "CREATE SCHEMA other; CREATE TABLE other.secret (x int); \
+        CREATE TABLE cc_analytics.later (x int); \
+        CREATE ROLE reader LOGIN PASSWORD 'reader' IN ROLE reporting";
+    run(&server, others).await;
+    let url = server.url_as("reader", "reader", "postgres");
+    let (reader, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    for table in [
+        "fact_interactions",
+        "dim_agents",
+        "freshness_by_hour",
+        "later",
+    ] {
+        let query = format!("SELECT count(*) FROM cc_analytics.{table}");
+        reader.batch_execute(&query).await.unwrap();
+    }
+    for refused in [
+        "INSERT INTO cc_analytics.dim_agents (agent_id) VALUES ('a')",
+        "UPDATE cc_analytics.dim_agents SET source_system = 'x'",
+        "DELETE FROM cc_analytics.dim_agents",
+        "TRUNCATE cc_analytics.dim_agents",
+        "CREATE TABLE cc_analytics.mine (x int)",
+        "SELECT * FROM other.secret",
+    ] {
+        let error = reader.batch_execute(refused).await.unwrap_err();
+        let code = error.code().map(|code| code.code());
+        assert_eq!(code, Some("42501"), "{refused}: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_name_leaves_its_quotes() {
+    let server = server::Server::start();
+    let client = server.client("postgres").await;
+    for name in [
+        "a\"; DROP SCHEMA x; --",
+        "it's",
+        "$do$; SELECT 1/0; $do$",
+        "Ä /* b",
+        "\\'; x",
+        "$do_do$$do$",
+    ] {
+        let text = trunkline::sink::warehouse::ddl(Dialect::Postgres, name, Some(name));
+        for _ in 0..2 {
+            client
+                .batch_execute(&text)
+                .await
+                .unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        }
+        for query in [
+            "SELECT 1 FROM pg_namespace WHERE nspname = $1",
+            "SELECT 1 FROM pg_roles WHERE rolname = $1",
+        ] {
+            assert_eq!(
+                client.query(query, &[&name]).await.unwrap().len(),
+                1,
+                "{name}: {query}"
+            );
+        }
     }
 }

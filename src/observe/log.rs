@@ -99,7 +99,9 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(level).map_err(|_| LogError::Level(level.to_owned()))?;
+    // That library logs what a server says of a statement, which may be a value of a row.
+    let filter = EnvFilter::try_new(format!("{level},tiberius=off"))
+        .map_err(|_| LogError::Level(level.to_owned()))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_timer(Rfc3339)

@@ -270,6 +270,8 @@ fn call(mut body: &[u8]) -> (String, Vec<Option<String>>) {
 
 fn value(body: &mut &[u8]) -> Option<String> {
     match take(body, 1)[0] {
+        // Nothing, of no type.
+        0x1f => None,
         // NVARCHAR, of a known length or in pieces.
         0xe7 => {
             let most = take(body, 2).to_vec();

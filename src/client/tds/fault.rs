@@ -50,6 +50,11 @@ impl Fault {
             },
             Error::Io { kind, .. } => Self::io(kind),
             Error::Routing { .. } => Self::gone("the server sends us on again and again"),
+            Error::Protocol(message) if message.contains("encrypt") => Self {
+                class: Class::Untrusted,
+                number: None,
+                message: "no encrypted connection: the server offers none".to_owned(),
+            },
             // What cannot be read is no answer of such a server; its text may hold what was sent.
             _ => Self::strange("an answer that is not of this protocol"),
         }
