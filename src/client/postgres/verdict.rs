@@ -4,7 +4,6 @@
 //! Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 
 use tokio_postgres::Error;
-use tokio_postgres::error::DbError;
 
 use crate::failure::Failure;
 
@@ -27,10 +26,27 @@ impl Verdict {
     }
 }
 
+/// What the server says, but for what may hold values.
+struct Told<'a> {
+    code: &'a str,
+    /// Shown only of codes whose message speaks of names.
+    message: &'a str,
+    constraint: Option<&'a str>,
+    column: Option<&'a str>,
+}
+
 /// What an error means, at this place (for people).
 pub fn verdict(error: &Error, place: &str) -> Verdict {
     match error.as_db_error() {
-        Some(error) => of_server(error, place),
+        Some(error) => of_server(
+            &Told {
+                code: error.code().code(),
+                message: error.message(),
+                constraint: error.constraint(),
+                column: error.column(),
+            },
+            place,
+        ),
         None => Verdict::Failed(of_connection(error, place)),
     }
 }
@@ -59,10 +75,10 @@ fn of_connection(error: &Error, place: &str) -> Failure {
     Failure::disconnected("warehouse_unreachable", format!("{place}: {text}"))
 }
 
-fn of_server(error: &DbError, place: &str) -> Verdict {
-    let code = error.code().code();
+fn of_server(error: &Told<'_>, place: &str) -> Verdict {
+    let code = error.code;
     let class = code.get(..2).unwrap_or_default();
-    let told = || format!("{place}: {} (SQLSTATE {code})", error.message());
+    let told = || format!("{place}: {} (SQLSTATE {code})", error.message);
     let failed = match (class, code) {
         ("22" | "23" | "44", _) | (_, "P0001" | "54000" | "54011") => {
             return Verdict::Refused(reason(error));
@@ -78,6 +94,15 @@ fn of_server(error: &DbError, place: &str) -> Verdict {
             "warehouse_read_only",
             format!("{place} can only be read just now (SQLSTATE 25006): a standby?"),
         ),
+        // Redshift's word for two transactions that cannot stand one after the other.
+        (_, "XX000")
+            if error
+                .message
+                .to_ascii_lowercase()
+                .contains("serializable isolation") =>
+        {
+            busy(place, code)
+        }
         // What the transaction was before is known from the error that ended it.
         ("25", _) => busy(place, code),
         ("28", _) => Failure::fatal("warehouse_login", told()),
@@ -110,8 +135,8 @@ fn gone(place: &str, code: &str) -> String {
 }
 
 /// Why a row is refused, by names alone.
-fn reason(error: &DbError) -> String {
-    let code = error.code().code();
+fn reason(error: &Told<'_>) -> String {
+    let code = error.code;
     let what = match code {
         "23502" => "a NOT NULL constraint",
         "23503" => "a foreign key",
@@ -125,9 +150,78 @@ fn reason(error: &DbError) -> String {
         "44000" => "the condition of a view",
         _ => "the type or size of a column",
     };
-    let named = match (error.constraint(), error.column()) {
+    let named = match (error.constraint, error.column) {
         (Some(name), _) | (None, Some(name)) => format!(" `{name}`"),
         (None, None) => String::new(),
     };
     format!("{what}{named} of the table refuses the row (SQLSTATE {code})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Kind;
+
+    fn of(code: &str, message: &str) -> Verdict {
+        let told = Told {
+            code,
+            message,
+            constraint: Some("c_state"),
+            column: None,
+        };
+        of_server(&told, "`db` at host:5432")
+    }
+
+    #[test]
+    fn each_class_is_told_apart() {
+        for (code, kind, reason) in [
+            ("40001", Kind::Transient, "warehouse_busy"),
+            ("40P01", Kind::Transient, "warehouse_busy"),
+            ("55P03", Kind::Transient, "warehouse_busy"),
+            ("57014", Kind::Transient, "warehouse_busy"),
+            ("53300", Kind::Transient, "warehouse_busy"),
+            ("53100", Kind::Transient, "warehouse_busy"),
+            ("25P02", Kind::Transient, "warehouse_busy"),
+            ("57P01", Kind::Disconnected, "warehouse_unreachable"),
+            ("57P03", Kind::Disconnected, "warehouse_unreachable"),
+            ("08006", Kind::Disconnected, "warehouse_unreachable"),
+            ("25006", Kind::Disconnected, "warehouse_read_only"),
+            ("28P01", Kind::Fatal, "warehouse_login"),
+            ("3D000", Kind::Fatal, "warehouse_database"),
+            ("42501", Kind::Fatal, "warehouse_rights"),
+            ("42P01", Kind::Fatal, "warehouse_schema"),
+            ("42703", Kind::Fatal, "warehouse_schema"),
+            ("XX000", Kind::Fatal, "warehouse_error"),
+        ] {
+            let Verdict::Failed(failure) = of(code, "words") else {
+                panic!("{code} is about rows");
+            };
+            assert_eq!(failure.kind(), kind, "{code}");
+            assert_eq!(failure.losses()[0].cause.reason, reason, "{code}");
+            assert!(failure.to_string().contains(code), "{failure}");
+        }
+        let redshift = of(
+            "XX000",
+            "1023 Serializable isolation violation on table - 1, t",
+        );
+        assert_eq!(redshift.into_failure().kind(), Kind::Transient);
+    }
+
+    #[test]
+    fn a_refusal_names_the_constraint_and_never_a_value() {
+        for code in [
+            "22001", "22P02", "23502", "23505", "23514", "P0001", "44000",
+        ] {
+            let Verdict::Refused(reason) = of(code, "bad value: \"+14155551234\"") else {
+                panic!("{code} is not about rows");
+            };
+            assert!(
+                reason.contains("`c_state`") && reason.contains(code),
+                "{reason}"
+            );
+            assert!(!reason.contains("1415"), "{reason}");
+        }
+        let unknown = of("F0000", "bad value: \"+14155551234\"").into_failure();
+        assert!(!unknown.to_string().contains("1415"));
+    }
 }

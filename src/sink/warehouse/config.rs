@@ -323,4 +323,64 @@ mod tests {
         );
         assert!(found[0].contains("`oracle`") && found[0].contains("`sqlite`"));
     }
+
+    #[test]
+    fn a_server_is_named_by_its_parts_or_by_a_url() {
+        let dialect = ("dialect", text("postgresql"));
+        let parts = vec![
+            dialect.clone(),
+            ("host", text("db")),
+            ("database", text("reports")),
+            ("user", text("loader")),
+            ("password", text("hidden-word")),
+        ];
+        let (config, found) = check(parts);
+        let config = config.unwrap();
+        assert_eq!(found, Vec::<String>::new());
+        assert_eq!(config.connections, 2);
+        assert!(!format!("{config:?}").contains("hidden-word"));
+        let Target::Postgres(settings) = &config.target else {
+            panic!("{config:?}");
+        };
+        assert_eq!(settings.place(), "`reports` at db:5432");
+
+        let url = text("postgresql://loader:hidden-word@db/reports");
+        let (config, found) = check(vec![dialect.clone(), ("url", url.clone())]);
+        assert_eq!(found, Vec::<String>::new());
+        assert!(!format!("{config:?}").contains("hidden-word"));
+        let twice = vec![dialect, ("url", url), ("host", text("db"))];
+        let (_, found) = check(twice);
+        assert!(
+            found.len() == 1 && found[0].starts_with("conflicting-fields"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn mistakes_about_a_server_show_and_no_secret() {
+        let (config, found) = check(vec![
+            ("dialect", text("redshift")),
+            ("url", text("hidden-word and no URL")),
+            ("tls", text("sometimes")),
+            ("statement_timeout", text("0s")),
+            ("connections", Value::Int(17)),
+            ("path", text("w.db")),
+        ]);
+        assert!(config.is_none());
+        let codes: Vec<_> = found.iter().map(|f| f.split(':').next().unwrap()).collect();
+        let due = [
+            "bad-url",
+            "unknown-value",
+            "out-of-range",
+            "out-of-range",
+            "unknown-field",
+        ];
+        assert_eq!(codes, due, "{found:?}");
+        assert!(!found.concat().contains("hidden-word"), "{found:?}");
+        let (_, found) = check(vec![("path", text("w.db")), ("connections", Value::Int(2))]);
+        assert!(
+            found.len() == 1 && found[0].contains("one writer"),
+            "{found:?}"
+        );
+    }
 }

@@ -67,6 +67,7 @@ impl Store for Postgres {
 
     async fn load(&mut self, load: &Load<'_>) -> Result<Written, Trouble> {
         let this = &*self;
+        this.knows(load)?;
         let connection = &this.session.connection;
         let parts = load
             .parts
@@ -107,6 +108,7 @@ impl Store for Postgres {
         let Some(staging) = &self.staging else {
             return Err(Failure::fatal("warehouse_error", "`staging` is off").into());
         };
+        self.knows(also)?;
         let staged = async {
             staging.fill(&self.session, cells).await?;
             let found = staging.validate(&self.session).await?;
@@ -142,9 +144,21 @@ impl Postgres {
             .find(|prepared| prepared.table == merge.table)
     }
 
+    /// A merge that is in no list would be a mistake in this program; its rows must not vanish.
+    fn knows(&self, load: &Load<'_>) -> Result<(), Trouble> {
+        let unknown = |part: &&Part<'_>| self.prepared(part.merge).is_none();
+        match load.parts.iter().find(unknown) {
+            None => Ok(()),
+            Some(part) => {
+                let message = format!("no statement for the table `{}`", part.merge.table);
+                Err(Failure::fatal("warehouse_error", message).into())
+            }
+        }
+    }
+
     async fn merge(&self, merge: &Merge, arrays: &[Array<'_>]) -> Result<u64, Error> {
         let Some(prepared) = self.prepared(merge) else {
-            // A merge that is in no list would be a mistake in this program.
+            // [`Postgres::knows`] has seen to it.
             return Ok(0);
         };
         let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|array| array as _).collect();

@@ -159,3 +159,110 @@ pub(super) fn judge(comparison: &Comparison, config: &Config, place: &str) -> Re
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::dialect::Dialect;
+    use super::*;
+
+    /// What is there when everything is as the model has it.
+    fn there() -> Vec<Found> {
+        let mut found = Vec::new();
+        for table in TABLES {
+            for column in table.columns {
+                let (kind, length) = match column.kind {
+                    Kind::Text(length) => ("character varying", Some(length as i64)),
+                    Kind::Integer => ("integer", None),
+                    Kind::Long => ("bigint", None),
+                    Kind::Timestamp => ("timestamp without time zone", None),
+                    Kind::Date => ("date", None),
+                };
+                found.push(Found {
+                    table: table.name.to_owned(),
+                    column: column.name.to_owned(),
+                    kind: kind.to_owned(),
+                    length,
+                    nullable: matches!(column.need, Need::Optional | Need::Source | Need::Created),
+                    default: matches!(column.need, Need::Zero | Need::Source | Need::Created),
+                });
+            }
+        }
+        found
+    }
+
+    fn remedies(change: impl Fn(&mut Found)) -> Vec<String> {
+        let mut found = there();
+        found.iter_mut().for_each(change);
+        compare(Dialect::Postgres.words(), "cc", &found).remedies
+    }
+
+    fn at(found: &Found, table: &str, column: &str) -> bool {
+        found.table == table && found.column == column
+    }
+
+    #[test]
+    fn what_fits_is_left_alone_and_wider_is_fine() {
+        assert!(remedies(|_| {}).is_empty());
+        let wider = remedies(|found| {
+            found.table = found.table.to_uppercase();
+            found.column = found.column.to_uppercase();
+            match found.kind.as_str() {
+                "character varying" => (found.kind, found.length) = ("TEXT".to_owned(), None),
+                "integer" => found.kind = "bigint".to_owned(),
+                _ => {}
+            }
+        });
+        assert_eq!(wider, Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_narrower_or_must_be_filled_has_its_remedy() {
+        let found = remedies(|found| {
+            if at(found, "fact_interactions", "state") {
+                found.length = Some(49);
+            } else if at(found, "call_recordings", "event_counter") {
+                found.kind = "integer".to_owned();
+            } else if at(found, "fact_interactions", "agent_id") {
+                found.nullable = false;
+            } else if at(found, "dim_time", "quarter") {
+                found.column = "other".to_owned();
+            }
+        });
+        let due = [
+            "ALTER TABLE \"cc\".\"fact_interactions\" ALTER COLUMN \"state\" TYPE VARCHAR(50);",
+            "ALTER TABLE \"cc\".\"fact_interactions\" ALTER COLUMN \"agent_id\" DROP NOT NULL;",
+            "ALTER TABLE \"cc\".\"dim_time\" ADD COLUMN \"quarter\" INTEGER;",
+            "ALTER TABLE \"cc\".\"dim_time\" ALTER COLUMN \"other\" DROP NOT NULL;",
+            "ALTER TABLE \"cc\".\"call_recordings\" ALTER COLUMN \"event_counter\" TYPE BIGINT;",
+        ];
+        assert_eq!(found, due);
+    }
+
+    #[test]
+    fn bytes_are_not_characters() {
+        let found = Found {
+            table: "t".to_owned(),
+            column: "c".to_owned(),
+            kind: "character varying".to_owned(),
+            length: Some(255),
+            nullable: true,
+            default: false,
+        };
+        assert!(Dialect::Postgres.words().fits(&found, Kind::Text(255)));
+        assert!(!Dialect::Redshift.words().fits(&found, Kind::Text(255)));
+    }
+
+    #[test]
+    fn what_is_missing_is_made_or_told() {
+        let found: Vec<_> = there()
+            .into_iter()
+            .filter(|f| f.table != "dim_queues")
+            .collect();
+        let words = Dialect::Postgres.words();
+        let comparison = compare(words, "cc", &found);
+        assert_eq!(comparison.missing(), ["dim_queues"]);
+        let script = comparison.script(words, "cc");
+        assert_eq!(script.matches("CREATE TABLE").count(), 1, "{script}");
+        assert_eq!(script.matches("VIEW").count(), VIEWS.len(), "{script}");
+    }
+}
