@@ -12,6 +12,8 @@ const MAY_SLEEP: &[&str] = &[
     "tests/crash/lives.rs",
     "tests/disk_buffer.rs",
     "tests/dlq/case.rs",
+    "tests/export_to_warehouse/disturbed.rs",
+    "tests/export_to_warehouse/servers.rs",
     "tests/kit/world.rs",
     "tests/live_process/lives.rs",
     "tests/participant_sync/process.rs",
