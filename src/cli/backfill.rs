@@ -127,8 +127,8 @@ fn plan(arguments: &Arguments, colour: bool) -> Result<Option<Plan>, String> {
     let mut loaded = config::load(&arguments.file, &Environment);
     let order = Aim {
         source: arguments.source.clone(),
-        from: range.from_text(),
-        to: range.to_text(),
+        from: range.begin(),
+        to: range.end(),
         name: range.folder(),
         throttle: arguments.throttle,
         state: arguments.state.clone(),

@@ -23,11 +23,11 @@ impl Range {
         }
     }
 
-    pub(super) fn from_text(&self) -> String {
+    pub(super) fn begin(self) -> String {
         format_timestamp(self.from)
     }
 
-    pub(super) fn to_text(&self) -> String {
+    pub(super) fn end(self) -> String {
         format_timestamp(self.to)
     }
 
@@ -104,7 +104,7 @@ mod tests {
             range.folder(),
             "backfill-2026-01-01-2026-01-02T06-30-00.000Z"
         );
-        assert_eq!(range.from_text(), "2026-01-01T00:00:00.000Z");
+        assert_eq!(range.begin(), "2026-01-01T00:00:00.000Z");
         assert!(Range::new(range.to, range.from).is_err() && Range::new(1, 1).is_err());
     }
 

@@ -127,7 +127,7 @@ impl Summary {
 
     /// The same for all runs over the same range, so that a later one takes the place of an earlier.
     pub(super) fn run_id(&self) -> String {
-        let (from, to) = (self.range.from_text(), self.range.to_text());
+        let (from, to) = (self.range.begin(), self.range.end());
         format!("{}/{}/{from}/{to}", self.pipeline, self.source)
     }
 
@@ -270,8 +270,8 @@ impl Summary {
             "run": self.run_id(),
             "pipeline": self.pipeline,
             "source": self.source,
-            "from": self.range.from_text(),
-            "to": self.range.to_text(),
+            "from": self.range.begin(),
+            "to": self.range.end(),
             "state": self.state,
             "complete": !self.stopped && self.is_good(),
             "stopped": self.stopped,
