@@ -25,6 +25,7 @@ const MAY_SLEEP: &[&str] = &[
     "tests/shared_state/server.rs",
     "tests/shared_state/workers.rs",
     "tests/state_crash.rs",
+    "tests/warehouse_postgres/server.rs",
 ];
 
 /// What `src/lib.rs` says.
