@@ -3,7 +3,6 @@
 #[path = "backfill/place.rs"]
 mod place;
 #[path = "warehouse_postgres/server.rs"]
-#[allow(dead_code)] // It is that of the tests of the sink.
 mod server;
 
 use std::time::{Duration, Instant};

@@ -5,7 +5,6 @@
 //! these files are what was reviewed. After a change: `UPDATE_SNAPSHOTS=1 cargo test --test ddl`, and
 //! then read the difference.
 
-#[allow(dead_code)]
 #[path = "warehouse_postgres/server.rs"]
 mod server;
 

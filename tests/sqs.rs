@@ -146,7 +146,7 @@ async fn a_message_that_is_not_deleted_comes_again_and_not_before_its_time() {
     assert_eq!(left, (0..12).collect::<Vec<_>>());
     assert!(
         queue
-            .delete(&[again.receipt.clone()])
+            .delete(std::slice::from_ref(&again.receipt))
             .await
             .unwrap()
             .is_empty()

@@ -10,10 +10,8 @@
 //! ratios.
 
 #[path = "../../tests/warehouse_postgres/kit.rs"]
-#[allow(dead_code)]
 mod kit;
 #[path = "../../tests/warehouse_postgres/server.rs"]
-#[allow(dead_code)]
 mod server;
 
 use std::time::Instant;

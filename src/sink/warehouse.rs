@@ -139,7 +139,7 @@ pub fn script(dialect: Dialect, schema: &str, staging: bool, wanted: Script<'_>)
 /// A statement as it stands in a file.
 fn ended(statement: &str) -> String {
     match statement.trim_end().trim_end_matches(';') {
-        text if text.is_empty() => String::new(),
+        "" => String::new(),
         text => format!("{text};\n"),
     }
 }

@@ -27,6 +27,7 @@ impl Fault {
 
 /// What came.
 #[derive(Clone)]
+#[allow(dead_code, reason = "not every test looks at all of it")]
 pub struct Seen {
     pub line: String,
     pub body: String,

@@ -1,5 +1,7 @@
 //! Events, and what a warehouse holds of them.
 
+#![allow(dead_code, reason = "each test uses what it needs of it")]
+
 use std::sync::Arc;
 
 use tokio_postgres::{Client, SimpleQueryMessage};

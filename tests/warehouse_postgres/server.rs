@@ -1,6 +1,8 @@
 //! A real PostgreSQL of a test's own. Its programs refuse to run as root, so that root lets the user
 //! `postgres` of the package run them.
 
+#![allow(dead_code, reason = "each test uses what it needs of it")]
+
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
