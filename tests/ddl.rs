@@ -53,13 +53,15 @@ fn same(name: &str, text: &str) {
 
 #[test]
 fn each_dialect_says_what_was_reviewed() {
-    for (name, _) in Dialect::ALL {
+    for (name, known) in Dialect::ALL {
         let dialect = ["ddl", "--dialect", name];
         let with = |more: &[&str]| printed(&[&dialect[..], more].concat());
         same(&format!("{name}.sql"), &with(&["--role", "reporting"]));
         same(&format!("{name}-load.sql"), &with(&["--statements"]));
-        let staged = with(&["--statements", "--staging"]);
-        same(&format!("{name}-staged.sql"), &staged);
+        if known.has_staging() {
+            let staged = with(&["--statements", "--staging"]);
+            same(&format!("{name}-staged.sql"), &staged);
+        }
     }
     // None of another dialect's lies about.
     for entry in fs::read_dir("tests/ddl").unwrap() {
@@ -77,8 +79,11 @@ fn each_dialect_says_what_was_reviewed() {
 
 #[test]
 fn every_statement_holds_places_and_no_value() {
-    for (name, _) in Dialect::ALL {
+    for (name, known) in Dialect::ALL {
         for more in [&[][..], &["--staging"]] {
+            if !known.has_staging() && !more.is_empty() {
+                continue;
+            }
             let text = printed(&[&["ddl", "--dialect", name, "--statements"], more].concat());
             assert!(
                 !text.contains("GENESYS_CLOUD"),
@@ -91,6 +96,7 @@ fn every_statement_holds_places_and_no_value() {
                 "dim_queues",
                 "dim_time",
             ] {
+                let text = text.to_lowercase();
                 assert!(text.contains(table), "{name} does not write {table}");
             }
         }

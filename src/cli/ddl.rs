@@ -13,7 +13,7 @@ use crate::setting::is_name;
 use crate::sink::warehouse::{Dialect, script};
 
 pub(super) const EXAMPLES: &str = "Examples:
-  trunkline ddl --dialect postgres --role reporting | psql -d calls
+  trunkline ddl --dialect postgresql --role reporting | psql -d calls
   trunkline ddl pipelines/quickstart.yaml              for the warehouses of a pipeline
   trunkline ddl --dialect snowflake --statements       what a run will say, with placeholders";
 
@@ -50,6 +50,10 @@ pub(super) fn ddl(arguments: &DdlArguments, colour: Colour) -> ExitCode {
     };
     match (&arguments.file, arguments.dialect) {
         (Some(file), _) => of_pipeline(file, wanted, colour),
+        (None, Some(dialect)) if arguments.staging && !dialect.has_staging() => {
+            show::complain("error: this dialect has no staging table\n");
+            ExitCode::FAILURE
+        }
         (None, Some(dialect)) => {
             let text = script(dialect, &arguments.schema, arguments.staging, wanted);
             show::print(&text);

@@ -1,7 +1,7 @@
 //! The same file with variables set: the bucket in S3, the warehouse in PostgreSQL.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -96,9 +96,17 @@ impl Database {
         database
     }
 
+    fn is_ready(&self) -> bool {
+        let asked = command("pg_isready", self.dir.path())
+            .args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .status();
+        asked.unwrap().success()
+    }
+
     fn wait(&mut self) {
         let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        // It listens before it takes anybody in.
+        while !self.is_ready() {
             assert!(
                 begun.elapsed() < Duration::from_secs(60),
                 "no server came up"

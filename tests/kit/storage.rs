@@ -208,7 +208,7 @@ fn launch(kind: Kind, dir: &TempDir, port: u16) -> Child {
         Kind::Azurite => {
             let script = "node_modules/azurite/dist/src/blob/main.js";
             let mut command = Command::new("node");
-            command.arg(installed("azurite-3.37.0", script));
+            command.arg(installed("azurite-3.35.0", script));
             command.args(["--blobHost", "127.0.0.1", "--blobPort", &port, "--silent"]);
             command.args(["--disableTelemetry", "--skipApiVersionCheck"]);
             command.arg("--location").arg(dir.path());

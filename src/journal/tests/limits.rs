@@ -146,12 +146,19 @@ async fn drain_until_written(process: &Process) -> u64 {
     let _ = futures::poll!(&mut last);
     let mut outlet = process.outlet();
     let mut drained = 0;
-    while futures::poll!(&mut last).is_pending() {
-        let delivery = outlet.next().await.unwrap().unwrap();
+    loop {
+        // Its answer may come after its event was drained, and then there is no other.
+        let delivery = tokio::select! {
+            biased;
+            answer = &mut last => {
+                answer.unwrap();
+                return drained;
+            }
+            delivery = outlet.next() => delivery.unwrap().unwrap(),
+        };
         drained += delivery.batch.len() as u64;
         delivery.settle.run(Ok(())).await;
     }
-    drained
 }
 
 /// A replay of ten times what may be in memory takes as much as it may, and no more.

@@ -124,7 +124,7 @@ impl Config {
         let auto_create = fields.or("auto_create", true);
         let source_system = read_source_system(fields);
         let staging = fields.or("staging", false);
-        if staging && matches!(dialect, Some(Dialect::Snowflake | Dialect::BigQuery)) {
+        if staging && dialect.is_some_and(|dialect| !dialect.has_staging()) {
             fields
                 .error(
                     "conflicting-fields",

@@ -46,6 +46,11 @@ impl Dialect {
         ("bigquery", Dialect::BigQuery),
     ];
 
+    /// Whether `staging: true` is for it.
+    pub fn has_staging(self) -> bool {
+        !matches!(self, Dialect::Snowflake | Dialect::BigQuery)
+    }
+
     pub(super) fn words(self) -> &'static dyn Words {
         match self {
             Dialect::Sqlite => &Sqlite,
