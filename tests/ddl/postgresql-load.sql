@@ -27,4 +27,9 @@ SELECT * FROM unnest($1::text[], $2::timestamp[], $3::text[], $4::int8[], $5::in
 ON CONFLICT ("slot") DO UPDATE SET "minute" = excluded."minute", "writer" = excluded."writer", "rows_loaded" = excluded."rows_loaded", "lag_max_ms" = excluded."lag_max_ms", "lag_sum_ms" = excluded."lag_sum_ms", "newest_event" = excluded."newest_event"
 WHERE (coalesce(excluded."rows_loaded", -4294967296)) > (coalesce(held."rows_loaded", -4294967296));
 
+INSERT INTO "cc_analytics"."load_completeness" AS held ("completeness_id", "run_id", "hour_start", "records_read", "records_loaded", "records_elsewhere", "records_dropped", "records_refused", "records_unexplained", "rows_written", "rows_unchanged", "written_at")
+SELECT * FROM unnest($1::text[], $2::text[], $3::timestamp[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::int8[], $11::int8[], $12::timestamp[])
+ON CONFLICT ("completeness_id") DO UPDATE SET "run_id" = excluded."run_id", "hour_start" = excluded."hour_start", "records_read" = excluded."records_read", "records_loaded" = excluded."records_loaded", "records_elsewhere" = excluded."records_elsewhere", "records_dropped" = excluded."records_dropped", "records_refused" = excluded."records_refused", "records_unexplained" = excluded."records_unexplained", "rows_written" = excluded."rows_written", "rows_unchanged" = excluded."rows_unchanged", "written_at" = excluded."written_at"
+WHERE (coalesce(excluded."written_at", '-infinity')) > (coalesce(held."written_at", '-infinity'));
+
 COMMIT;

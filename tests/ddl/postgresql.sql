@@ -51,6 +51,22 @@ CREATE TABLE IF NOT EXISTS "cc_analytics"."call_recordings" (
 );
 CREATE INDEX IF NOT EXISTS "ix_call_recordings_interaction" ON "cc_analytics"."call_recordings" ("interaction_id");
 
+CREATE TABLE IF NOT EXISTS "cc_analytics"."load_completeness" (
+    "completeness_id" VARCHAR(255) PRIMARY KEY,
+    "run_id" VARCHAR(255) NOT NULL,
+    "hour_start" TIMESTAMP,
+    "records_read" BIGINT NOT NULL DEFAULT 0,
+    "records_loaded" BIGINT NOT NULL DEFAULT 0,
+    "records_elsewhere" BIGINT NOT NULL DEFAULT 0,
+    "records_dropped" BIGINT NOT NULL DEFAULT 0,
+    "records_refused" BIGINT NOT NULL DEFAULT 0,
+    "records_unexplained" BIGINT NOT NULL DEFAULT 0,
+    "rows_written" BIGINT NOT NULL DEFAULT 0,
+    "rows_unchanged" BIGINT NOT NULL DEFAULT 0,
+    "written_at" TIMESTAMP NOT NULL,
+    "created_at" TIMESTAMP DEFAULT (now() AT TIME ZONE 'UTC')
+);
+
 CREATE TABLE IF NOT EXISTS "cc_analytics"."load_freshness" (
     "slot" VARCHAR(255) PRIMARY KEY,
     "minute" TIMESTAMP NOT NULL,
@@ -69,6 +85,15 @@ SELECT date_trunc('hour', minute) AS hour_start, sum(rows_loaded) AS rows_loaded
 FROM "cc_analytics"."load_freshness"
 WHERE rows_loaded > 0
 GROUP BY date_trunc('hour', minute);
+
+CREATE OR REPLACE VIEW "cc_analytics"."completeness_by_hour" AS
+SELECT c."run_id", c."hour_start", c."records_read", c."records_loaded", c."records_elsewhere", c."records_dropped", c."records_refused", c."records_unexplained", c."rows_written", c."rows_unchanged", c."written_at", f."fact_rows"
+FROM "cc_analytics"."load_completeness" c
+LEFT JOIN (
+    SELECT date_trunc('hour', "event_timestamp") AS "hour_start", COUNT(*) AS "fact_rows"
+    FROM "cc_analytics"."fact_interactions"
+    GROUP BY date_trunc('hour', "event_timestamp")
+) f ON f."hour_start" = c."hour_start";
 
 DO $do$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = 'reporting') THEN

@@ -27,4 +27,9 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
 ON CONFLICT ("slot") DO UPDATE SET "minute" = excluded."minute", "writer" = excluded."writer", "rows_loaded" = excluded."rows_loaded", "lag_max_ms" = excluded."lag_max_ms", "lag_sum_ms" = excluded."lag_sum_ms", "newest_event" = excluded."newest_event"
 WHERE (coalesce(excluded."rows_loaded", -4294967296)) > (coalesce("load_freshness"."rows_loaded", -4294967296));
 
+INSERT INTO "load_completeness" ("completeness_id", "run_id", "hour_start", "records_read", "records_loaded", "records_elsewhere", "records_dropped", "records_refused", "records_unexplained", "rows_written", "rows_unchanged", "written_at")
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+ON CONFLICT ("completeness_id") DO UPDATE SET "run_id" = excluded."run_id", "hour_start" = excluded."hour_start", "records_read" = excluded."records_read", "records_loaded" = excluded."records_loaded", "records_elsewhere" = excluded."records_elsewhere", "records_dropped" = excluded."records_dropped", "records_refused" = excluded."records_refused", "records_unexplained" = excluded."records_unexplained", "rows_written" = excluded."rows_written", "rows_unchanged" = excluded."rows_unchanged", "written_at" = excluded."written_at"
+WHERE (coalesce(excluded."written_at", '')) > (coalesce("load_completeness"."written_at", ''));
+
 COMMIT;

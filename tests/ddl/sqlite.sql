@@ -51,6 +51,22 @@ CREATE TABLE IF NOT EXISTS "call_recordings" (
 );
 CREATE INDEX IF NOT EXISTS "ix_call_recordings_interaction" ON "call_recordings" ("interaction_id");
 
+CREATE TABLE IF NOT EXISTS "load_completeness" (
+    "completeness_id" VARCHAR(255) NOT NULL PRIMARY KEY,
+    "run_id" VARCHAR(255) NOT NULL,
+    "hour_start" TIMESTAMP TEXT,
+    "records_read" BIGINT NOT NULL DEFAULT 0,
+    "records_loaded" BIGINT NOT NULL DEFAULT 0,
+    "records_elsewhere" BIGINT NOT NULL DEFAULT 0,
+    "records_dropped" BIGINT NOT NULL DEFAULT 0,
+    "records_refused" BIGINT NOT NULL DEFAULT 0,
+    "records_unexplained" BIGINT NOT NULL DEFAULT 0,
+    "rows_written" BIGINT NOT NULL DEFAULT 0,
+    "rows_unchanged" BIGINT NOT NULL DEFAULT 0,
+    "written_at" TIMESTAMP TEXT NOT NULL,
+    "created_at" TIMESTAMP TEXT DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))
+);
+
 CREATE TABLE IF NOT EXISTS "load_freshness" (
     "slot" VARCHAR(255) NOT NULL PRIMARY KEY,
     "minute" TIMESTAMP TEXT NOT NULL,
@@ -69,6 +85,15 @@ SELECT substr(minute, 1, 13) || ':00:00.000Z' AS hour_start, sum(rows_loaded) AS
 FROM "load_freshness"
 WHERE rows_loaded > 0
 GROUP BY substr(minute, 1, 13) || ':00:00.000Z';
+
+CREATE VIEW IF NOT EXISTS "completeness_by_hour" AS
+SELECT c."run_id", c."hour_start", c."records_read", c."records_loaded", c."records_elsewhere", c."records_dropped", c."records_refused", c."records_unexplained", c."rows_written", c."rows_unchanged", c."written_at", f."fact_rows"
+FROM "load_completeness" c
+LEFT JOIN (
+    SELECT substr("event_timestamp", 1, 13) || ':00:00.000Z' AS "hour_start", COUNT(*) AS "fact_rows"
+    FROM "fact_interactions"
+    GROUP BY substr("event_timestamp", 1, 13) || ':00:00.000Z'
+) f ON f."hour_start" = c."hour_start";
 
 -- SQLite has no roles, so reporting cannot be made: who may read the database file may read
 -- all of it. Give the reporting tool read permission on the file and its folder and

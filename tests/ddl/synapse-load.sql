@@ -93,6 +93,28 @@ TRUNCATE TABLE #trunkline_load_freshness;
 INSERT INTO #trunkline_load_freshness ([slot], [minute], [writer], [rows_loaded], [lag_max_ms], [lag_sum_ms], [newest_event])
 SELECT @P1, @P2, @P3, @P4, @P5, @P6, @P7;
 
+IF OBJECT_ID('tempdb..#trunkline_load_completeness') IS NULL
+CREATE TABLE #trunkline_load_completeness (
+    [completeness_id] VARCHAR(1020) COLLATE Latin1_General_100_BIN2_UTF8 NULL,
+    [run_id] VARCHAR(1020) COLLATE Latin1_General_100_BIN2_UTF8 NULL,
+    [hour_start] DATETIME2(3) NULL,
+    [records_read] BIGINT NULL,
+    [records_loaded] BIGINT NULL,
+    [records_elsewhere] BIGINT NULL,
+    [records_dropped] BIGINT NULL,
+    [records_refused] BIGINT NULL,
+    [records_unexplained] BIGINT NULL,
+    [rows_written] BIGINT NULL,
+    [rows_unchanged] BIGINT NULL,
+    [written_at] DATETIME2(3) NULL
+)
+WITH (DISTRIBUTION = HASH([completeness_id]), HEAP);
+
+TRUNCATE TABLE #trunkline_load_completeness;
+
+INSERT INTO #trunkline_load_completeness ([completeness_id], [run_id], [hour_start], [records_read], [records_loaded], [records_elsewhere], [records_dropped], [records_refused], [records_unexplained], [rows_written], [rows_unchanged], [written_at])
+SELECT @P1, @P2, @P3, @P4, @P5, @P6, @P7, @P8, @P9, @P10, @P11, @P12;
+
 BEGIN TRANSACTION;
 
 MERGE INTO [cc_analytics].[fact_interactions] AS t
@@ -171,6 +193,18 @@ THEN UPDATE SET [minute] = s.[minute], [writer] = s.[writer], [rows_loaded] = s.
 WHEN NOT MATCHED BY TARGET
 THEN INSERT ([slot], [minute], [writer], [rows_loaded], [lag_max_ms], [lag_sum_ms], [newest_event])
 VALUES (s.[slot], s.[minute], s.[writer], s.[rows_loaded], s.[lag_max_ms], s.[lag_sum_ms], s.[newest_event]);
+
+MERGE INTO [cc_analytics].[load_completeness] AS t
+USING (
+SELECT [completeness_id], [run_id], [hour_start], [records_read], [records_loaded], [records_elsewhere], [records_dropped], [records_refused], [records_unexplained], [rows_written], [rows_unchanged], [written_at]
+FROM #trunkline_load_completeness
+) AS s
+ON t.[completeness_id] = s.[completeness_id] AND DATALENGTH(t.[completeness_id]) = DATALENGTH(s.[completeness_id])
+WHEN MATCHED AND (COALESCE(s.[written_at], CAST('0001-01-01T00:00:00' AS DATETIME2(3))) > COALESCE(t.[written_at], CAST('0001-01-01T00:00:00' AS DATETIME2(3))))
+THEN UPDATE SET [run_id] = s.[run_id], [hour_start] = s.[hour_start], [records_read] = s.[records_read], [records_loaded] = s.[records_loaded], [records_elsewhere] = s.[records_elsewhere], [records_dropped] = s.[records_dropped], [records_refused] = s.[records_refused], [records_unexplained] = s.[records_unexplained], [rows_written] = s.[rows_written], [rows_unchanged] = s.[rows_unchanged], [written_at] = s.[written_at]
+WHEN NOT MATCHED BY TARGET
+THEN INSERT ([completeness_id], [run_id], [hour_start], [records_read], [records_loaded], [records_elsewhere], [records_dropped], [records_refused], [records_unexplained], [rows_written], [rows_unchanged], [written_at], [created_at])
+VALUES (s.[completeness_id], s.[run_id], s.[hour_start], s.[records_read], s.[records_loaded], s.[records_elsewhere], s.[records_dropped], s.[records_refused], s.[records_unexplained], s.[rows_written], s.[rows_unchanged], s.[written_at], CAST(SYSUTCDATETIME() AS DATETIME2(3)));
 
 COMMIT TRANSACTION;
 

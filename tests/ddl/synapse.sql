@@ -60,6 +60,24 @@ CREATE TABLE [cc_analytics].[call_recordings] (
 )
 WITH (DISTRIBUTION = HASH([event_id]), CLUSTERED COLUMNSTORE INDEX);
 
+IF OBJECT_ID(N'[cc_analytics].[load_completeness]', 'U') IS NULL
+CREATE TABLE [cc_analytics].[load_completeness] (
+    [completeness_id] VARCHAR(1020) COLLATE Latin1_General_100_BIN2_UTF8 NOT NULL PRIMARY KEY NONCLUSTERED NOT ENFORCED,
+    [run_id] VARCHAR(1020) COLLATE Latin1_General_100_BIN2_UTF8 NOT NULL,
+    [hour_start] DATETIME2(3) NULL,
+    [records_read] BIGINT NOT NULL DEFAULT 0,
+    [records_loaded] BIGINT NOT NULL DEFAULT 0,
+    [records_elsewhere] BIGINT NOT NULL DEFAULT 0,
+    [records_dropped] BIGINT NOT NULL DEFAULT 0,
+    [records_refused] BIGINT NOT NULL DEFAULT 0,
+    [records_unexplained] BIGINT NOT NULL DEFAULT 0,
+    [rows_written] BIGINT NOT NULL DEFAULT 0,
+    [rows_unchanged] BIGINT NOT NULL DEFAULT 0,
+    [written_at] DATETIME2(3) NOT NULL,
+    [created_at] DATETIME2(3) NULL
+)
+WITH (DISTRIBUTION = HASH([completeness_id]), HEAP);
+
 IF OBJECT_ID(N'[cc_analytics].[load_freshness]', 'U') IS NULL
 CREATE TABLE [cc_analytics].[load_freshness] (
     [slot] VARCHAR(1020) COLLATE Latin1_General_100_BIN2_UTF8 NOT NULL PRIMARY KEY NONCLUSTERED NOT ENFORCED,
@@ -81,6 +99,16 @@ SELECT DATEADD(HOUR, DATEDIFF(HOUR, CAST(''2000-01-01T00:00:00'' AS DATETIME2(3)
 FROM [cc_analytics].[load_freshness]
 WHERE rows_loaded > 0
 GROUP BY DATEADD(HOUR, DATEDIFF(HOUR, CAST(''2000-01-01T00:00:00'' AS DATETIME2(3)), minute), CAST(''2000-01-01T00:00:00'' AS DATETIME2(3)))');
+
+IF OBJECT_ID(N'[cc_analytics].[completeness_by_hour]', 'V') IS NOT NULL DROP VIEW [cc_analytics].[completeness_by_hour];
+EXEC(N'CREATE VIEW [cc_analytics].[completeness_by_hour] AS
+SELECT c.[run_id], c.[hour_start], c.[records_read], c.[records_loaded], c.[records_elsewhere], c.[records_dropped], c.[records_refused], c.[records_unexplained], c.[rows_written], c.[rows_unchanged], c.[written_at], f.[fact_rows]
+FROM [cc_analytics].[load_completeness] c
+LEFT JOIN (
+    SELECT DATEADD(HOUR, DATEDIFF(HOUR, CAST(''2000-01-01T00:00:00'' AS DATETIME2(3)), [event_timestamp]), CAST(''2000-01-01T00:00:00'' AS DATETIME2(3))) AS [hour_start], COUNT(*) AS [fact_rows]
+    FROM [cc_analytics].[fact_interactions]
+    GROUP BY DATEADD(HOUR, DATEDIFF(HOUR, CAST(''2000-01-01T00:00:00'' AS DATETIME2(3)), [event_timestamp]), CAST(''2000-01-01T00:00:00'' AS DATETIME2(3)))
+) f ON f.[hour_start] = c.[hour_start]');
 
 IF NOT EXISTS (SELECT 1 FROM sys.database_principals WHERE name = N'reporting')
 CREATE ROLE [reporting];
