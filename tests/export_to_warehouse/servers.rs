@@ -82,8 +82,9 @@ impl Database {
             .status()
             .unwrap();
         assert!(made.success(), "initdb failed");
-        let port = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = port.local_addr().unwrap().port();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
         let child = command("postgres", dir.path())
             .arg("-D")
             .arg(&data)
