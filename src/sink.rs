@@ -175,7 +175,8 @@ impl SinkPart for Config {
                     context.stack(sink)
                 }
                 Self::Warehouse(config) => {
-                    let sink = config.open(context.meter.clone()).await?;
+                    let meter = context.meter.clone();
+                    let sink = config.start(&context.node, meter).await?;
                     context.stack(sink)
                 }
             })

@@ -141,6 +141,44 @@ async fn a_server_has_the_ledger_too_and_may_die_on_the_way() {
     );
 }
 
+/// New rows are told from those that were there, hour by hour, also where a staging table is between.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_tells_new_rows_from_those_that_were_there() {
+    let server = server::Server::start();
+    let client = server.client("postgres").await;
+    for staging in [false, true] {
+        let place = Place::with_warehouse(&format!(
+            "dialect: postgresql, url: '{}', tls: off, staging: {staging}, schema: s_{staging}",
+            server.url("postgres")
+        ));
+        let told = |run: place::Ended| -> Vec<(u64, u64)> {
+            assert_eq!(run.code, Some(0), "{}", run.stderr);
+            let summary = run.json();
+            expect_whole(&summary);
+            let hours = summary["hours"].as_array().unwrap().clone();
+            let of = |hour: &serde_json::Value, name: &str| hour[name].as_u64().unwrap();
+            let timed = hours.iter().filter(|hour| hour["hour"] != "no time");
+            timed
+                .map(|hour| (of(hour, "rows_written"), of(hour, "rows_unchanged")))
+                .collect()
+        };
+        let all = vec![(RECORDS - 3, 0); HOURS as usize];
+        assert_eq!(told(place.backfill(&[])), all, "staging: {staging}");
+        // Another run, that knows nothing of the first: one hour is gone, and one row is older.
+        std::fs::remove_dir_all(place.path("state")).unwrap();
+        let change = format!(
+            "SET search_path TO s_{staging}; \
+             DELETE FROM fact_interactions WHERE event_timestamp < '2026-01-01 01:00'; \
+             UPDATE fact_interactions SET event_timestamp = '2025-01-01' \
+             WHERE event_timestamp = '2026-01-01 02:30'"
+        );
+        client.batch_execute(&change).await.unwrap();
+        let mut due = vec![(0, RECORDS - 3); HOURS as usize];
+        (due[0], due[2]) = ((RECORDS - 3, 0), (1, RECORDS - 4));
+        assert_eq!(told(place.backfill(&[])), due, "staging: {staging}");
+    }
+}
+
 #[test]
 fn a_throttle_holds() {
     let place = Place::new();

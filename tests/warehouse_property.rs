@@ -71,11 +71,11 @@ fn any_event() -> impl Strategy<Value = Event> {
 struct Way {
     name: &'static str,
     config: Config,
+    client: Client,
 }
 
 struct World {
     runtime: Runtime,
-    client: Client,
     sqlite: (Config, rusqlite::Connection),
     ways: Vec<Way>,
     _server: Server,
@@ -87,9 +87,12 @@ impl World {
         let (runtime, server) = (Runtime::new().unwrap(), Server::start());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.db");
-        let url = server.url("postgres");
-        let (client, sqlite, ways) = runtime.block_on(async {
-            let client = server.client("postgres").await;
+        let (sqlite, ways) = runtime.block_on(async {
+            // Of a language that sorts "a" before "B": the guards must not.
+            let make =
+                "CREATE DATABASE words TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en'";
+            let admin = server.client("postgres").await;
+            admin.batch_execute(make).await.unwrap();
             let mut ways = Vec::new();
             for (name, redshift, staging) in [
                 ("postgresql", false, false),
@@ -97,7 +100,10 @@ impl World {
                 ("redshift", true, false),
                 ("redshift, staged", true, true),
             ] {
-                let settings = Settings::of_url(&url, Tls::Off);
+                // Redshift itself compares bytes, and has no word for it.
+                let database = if redshift { "postgres" } else { "words" };
+                let client = server.client(database).await;
+                let settings = Settings::of_url(&server.url(database), Tls::Off);
                 let mut config = Config::new(match redshift {
                     true => Target::Redshift(settings),
                     false => Target::Postgres(settings),
@@ -112,19 +118,18 @@ impl World {
                     config.auto_create = false;
                 }
                 config.open(meter()).await.unwrap();
-                ways.push(Way { name, config });
+                ways.push(Way {
+                    name,
+                    config,
+                    client,
+                });
             }
             let config = Config::new(Target::Sqlite { path: path.clone() });
             config.open(meter()).await.unwrap();
-            (
-                client,
-                (config, rusqlite::Connection::open(&path).unwrap()),
-                ways,
-            )
+            ((config, rusqlite::Connection::open(&path).unwrap()), ways)
         });
         Self {
             runtime,
-            client,
             sqlite,
             ways,
             _server: server,
@@ -147,7 +152,7 @@ impl World {
             for way in &self.ways {
                 let delete = format!("DELETE FROM \"{}\".{table}", way.config.schema);
                 self.runtime
-                    .block_on(self.client.batch_execute(&delete))
+                    .block_on(way.client.batch_execute(&delete))
                     .unwrap();
             }
         }
@@ -158,14 +163,17 @@ impl World {
         let mut found = Vec::new();
         for (table, columns) in TABLES {
             let count = columns.split(',').count();
-            let query = format!("SELECT {columns} FROM {table} ORDER BY 1");
+            let query = format!("SELECT {columns} FROM {table}");
             let mut statement = self.sqlite.1.prepare(&query).unwrap();
             let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Vec<Option<String>>> {
                 (0..count)
                     .map(|at| row.get::<_, rusqlite::types::Value>(at).map(shown))
                     .collect()
             };
-            found.extend(statement.query_map([], read).unwrap().map(Result::unwrap));
+            let rows = statement.query_map([], read).unwrap();
+            let mut rows: Vec<_> = rows.map(Result::unwrap).collect();
+            rows.sort();
+            found.extend(rows);
         }
         found
     }
@@ -173,11 +181,11 @@ impl World {
     fn held(&self, way: &Way) -> Vec<Vec<Option<String>>> {
         let mut found = Vec::new();
         for (table, columns) in TABLES {
-            let query = format!(
-                "SELECT {columns} FROM \"{}\".{table} ORDER BY 1",
-                way.config.schema
-            );
-            found.extend(self.runtime.block_on(kit::rows(&self.client, &query)));
+            let query = format!("SELECT {columns} FROM \"{}\".{table}", way.config.schema);
+            let mut rows = self.runtime.block_on(kit::rows(&way.client, &query));
+            // Byte by byte, as SQLite does.
+            rows.sort();
+            found.extend(rows);
         }
         found
     }

@@ -274,7 +274,7 @@ fn a_door_that_stays_shut_says_why() {
         (Door::Garbage, "the server"),
     ] {
         let stub = Stub::start(door, plain);
-        let run = Run::into(&stub, "freshness: false");
+        let run = Run::into(&stub, "freshness: false, start_timeout: 0s");
         let log = run.log();
         assert!(
             !run.output.status.success() && log.contains(says),

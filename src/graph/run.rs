@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -25,6 +26,9 @@ pub use super::assembly::Changes;
 
 /// How long what is exchanged at a reload may take to answer what it has under way.
 pub const RELOAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long what is being opened may take when the run is told to stop before it began.
+const OPENING: Duration = Duration::from_secs(1);
 
 /// How long the folders of disk buffers may take to be free again after a run.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -144,7 +148,13 @@ async fn drive(
         alarm: alarm.clone(),
     };
     let mut assembly = Assembly::new(with, &pipeline);
-    assembly.load(pipeline, Duration::ZERO).await?;
+    let stop = stop.shared();
+    tokio::select! {
+        biased;
+        loaded = assembly.load(pipeline, Duration::ZERO) => { loaded?; }
+        // A sink may wait long for its server.
+        () = stop.clone().then(|()| tokio::time::sleep(OPENING)) => return Ok(()),
+    }
     observer.set_state(RunState::Running);
     let stop = async {
         tokio::select! {

@@ -38,15 +38,17 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
 pub use config::{Config, Target};
 pub use dialect::{Dialect, ddl};
 
 use crate::event::Batch;
-use crate::failure::Failure;
-use crate::layer::{Books, Finding, Script};
+use crate::failure::{Failure, Kind};
+use crate::layer::{Backoff, Books, Finding, Script};
 use crate::observe::NodeMeter;
 use crate::stage::Sink;
 use load::Load;
@@ -54,6 +56,12 @@ use pool::Pool;
 use store::Store;
 use thread::Thread;
 use write::Shared;
+
+/// Waits between tries to open it at the start.
+const START: Backoff = Backoff {
+    first: Duration::from_millis(250),
+    most: Duration::from_secs(5),
+};
 
 /// An open warehouse. Clones share its connections; the last one to go waits for the batch that is
 /// being written to an embedded database.
@@ -105,6 +113,31 @@ impl Config {
             Target::BigQuery(_) => pool::<bigquery::BigQuery>(shared).await?,
         };
         Ok(Warehouse(door))
+    }
+
+    /// As [`open`](Self::open), and tries again, for [`start_timeout`](Self::start_timeout) at most,
+    /// while the server starts, is full or cannot be reached: it may have been told to start together
+    /// with us. `node` is the sink's name, for the log.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), at once where waiting would change nothing.
+    pub async fn start(&self, node: &str, meter: NodeMeter) -> Result<Warehouse, Failure> {
+        let until = Instant::now() + self.start_timeout;
+        let mut attempt = 1;
+        loop {
+            let failure = match self.open(meter.clone()).await {
+                Ok(warehouse) => return Ok(warehouse),
+                Err(failure) => failure,
+            };
+            let wait = START.wait(attempt, failure.retry_after());
+            let is_passing = matches!(failure.kind(), Kind::Transient | Kind::Disconnected);
+            if !is_passing || Instant::now() + wait > until {
+                return Err(failure);
+            }
+            tracing::warn!(sink = node, %failure, ?wait, "not ready at the start; trying again");
+            attempt += 1;
+            tokio::time::sleep(wait).await;
+        }
     }
 
     /// The statements that make the tables, or those with which they are written.
@@ -184,6 +217,7 @@ mod tests {
             source_system: "TEST".to_owned(),
             staging: false,
             freshness: false,
+            start_timeout: std::time::Duration::ZERO,
             paths: config::default_paths(),
         }
     }

@@ -85,9 +85,17 @@ fn of_server(error: &Told<'_>, place: &str) -> Verdict {
         }
         // Serialization, deadlock, lock not to be had, cancelled by a time-out.
         (_, "40001" | "40P01" | "55P03" | "57014") | ("40", _) => busy(place, code),
-        // Too many connections, out of memory: others must go first. Disk full among them.
+        (_, "57P03") => Failure::disconnected(
+            "warehouse_unreachable",
+            format!("{place} is starting, or is not taking connections just now (SQLSTATE {code})"),
+        ),
+        (_, "53300") => Failure::transient(
+            "warehouse_busy",
+            format!("{place} has no connection left for us (SQLSTATE {code})"),
+        ),
+        // Out of memory or disk: others must go first.
         ("53", _) => busy(place, code),
-        // Ends or starts just now; the connection is gone.
+        // Ends just now; the connection is gone.
         ("57", _) | ("08", _) => Failure::disconnected("warehouse_unreachable", gone(place, code)),
         // A standby after a failover: another connection may find the new primary.
         (_, "25006") => Failure::disconnected(
@@ -114,7 +122,8 @@ fn of_server(error: &Told<'_>, place: &str) -> Verdict {
             "warehouse_rights",
             format!(
                 "{}: the role needs `GRANT USAGE ON SCHEMA …` and `GRANT SELECT, INSERT, UPDATE ON \
-                 ALL TABLES IN SCHEMA …`, and `GRANT CREATE` to make tables",
+                 ALL TABLES IN SCHEMA …`, `GRANT CREATE` to make tables, and `GRANT TEMPORARY ON DATABASE \
+                 …` for staging",
                 told()
             ),
         ),

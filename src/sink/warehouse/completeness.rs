@@ -115,6 +115,7 @@ mod tests {
             source_system: "TEST".to_owned(),
             staging: false,
             freshness: false,
+            start_timeout: std::time::Duration::ZERO,
             paths: default_paths(),
         }
     }

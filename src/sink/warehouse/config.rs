@@ -3,6 +3,7 @@
 mod synapse;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::dialect::Dialect;
 use super::model::{INPUTS, SOURCE_SYSTEM, WIDTH};
@@ -17,6 +18,8 @@ const SCHEMA: &str = "cc_analytics";
 /// Connections to a server, unless told, and at most.
 const CONNECTIONS: usize = 2;
 const CONNECTIONS_MOST: usize = 16;
+/// As long as a server takes to start, or to read its log again after a crash.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What says where a warehouse is, in one dialect or another. A pipeline that leaves the dialect to a
 /// variable has the fields of several, and those of the others are left alone.
@@ -43,6 +46,9 @@ pub struct Config {
     pub staging: bool,
     /// `freshness`: keep the table `load_freshness`, in the transaction of each batch; default true.
     pub freshness: bool,
+    /// `start_timeout`: how long a server that is starting, is full or cannot be reached is waited for
+    /// at the start; default 60 s, `0s` not at all.
+    pub start_timeout: Duration,
     /// `columns`: where each column is found in the event.
     pub(super) paths: [Path; WIDTH],
 }
@@ -134,6 +140,7 @@ impl Config {
                 .hint("rows are checked before they are sent: take `staging` away");
         }
         let freshness = fields.or("freshness", true);
+        let start_timeout = fields.or("start_timeout", START_TIMEOUT);
         let paths = read_paths(fields);
         Some(Self {
             target: target?,
@@ -143,6 +150,7 @@ impl Config {
             source_system,
             staging,
             freshness,
+            start_timeout,
             paths,
         })
     }
@@ -160,6 +168,7 @@ impl Config {
             source_system: SOURCE_SYSTEM.to_owned(),
             staging: false,
             freshness: true,
+            start_timeout: START_TIMEOUT,
             paths: default_paths(),
         }
     }
@@ -289,6 +298,7 @@ mod tests {
         assert_eq!(config.schema, "cc_analytics");
         assert_eq!(config.source_system, "GENESYS_CLOUD");
         assert!(config.auto_create && !config.staging);
+        assert_eq!(config.start_timeout, Duration::from_secs(60));
         assert_eq!(config.paths[2].to_string(), ".timestamp");
     }
 

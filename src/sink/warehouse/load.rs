@@ -53,6 +53,8 @@ pub(super) struct Part<'r> {
 #[derive(Default)]
 pub(super) struct Load<'r> {
     pub parts: Vec<Part<'r>>,
+    /// Whether somebody asks which facts were written, which costs an answer for each.
+    pub told: bool,
 }
 
 impl<'r> Load<'r> {

@@ -12,6 +12,7 @@ mod staging;
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
+use hashbrown::HashSet;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Statement};
 
@@ -38,8 +39,13 @@ pub(super) struct Postgres {
     session: Session,
     statements: Vec<Prepared>,
     staging: Option<Staging>,
+    /// The merge of the facts that answers which it has written, once that was asked.
+    telling: Option<Statement>,
+    /// Of the last load.
+    written: Option<HashSet<String>>,
     /// The query of [`Store::facts`].
     facts: String,
+    schema: String,
 }
 
 /// A merge of arrays.
@@ -66,13 +72,17 @@ impl Store for Postgres {
             session,
             statements,
             staging,
+            telling: None,
+            written: None,
             facts: facts_by_hour(words, &config.schema),
+            schema: config.schema.clone(),
         })
     }
 
     async fn load(&mut self, load: &Load<'_>) -> Result<Written, Trouble> {
+        self.written = None;
+        self.ready(load).await?;
         let this = &*self;
-        this.knows(load)?;
         let connection = &this.session.connection;
         let parts = load
             .parts
@@ -82,21 +92,23 @@ impl Store for Postgres {
         let merges = join_all(
             parts
                 .iter()
-                .map(|(merge, arrays)| this.merge(merge, arrays)),
+                .map(|(merge, arrays)| this.merge(merge, arrays, load.told)),
         );
         let begin = connection.batch_execute(self.session.begin());
         let commit = connection.batch_execute("COMMIT");
         // Polled in this order, so sent in this order.
         let (begun, merged, committed) = futures::join!(begin, merges, commit);
-        let merged: Result<Vec<u64>, _> = merged.into_iter().collect();
+        let merged: Result<Vec<Merged>, _> = merged.into_iter().collect();
         // The first error is the cause of all that follow it.
         match begun
             .and(merged)
             .and_then(|changed| committed.map(|()| changed))
         {
-            Ok(changed) => Ok(Written {
-                changed: changed.iter().sum(),
-            }),
+            Ok(merged) => {
+                let changed = merged.iter().map(|merged| merged.changed).sum();
+                self.written = merged.into_iter().find_map(|merged| merged.facts);
+                Ok(Written { changed })
+            }
             Err(error) => {
                 let trouble = this.session.trouble(&error);
                 this.session.rollback().await;
@@ -110,28 +122,36 @@ impl Store for Postgres {
         cells: &[Cells<'_>],
         also: &Load<'_>,
     ) -> Result<Vec<(Refusal, usize)>, Trouble> {
+        self.written = None;
+        self.ready(also).await?;
         let Some(staging) = &self.staging else {
             return Err(Failure::fatal("warehouse_error", "`staging` is off").into());
         };
-        self.knows(also)?;
         let staged = async {
             staging.fill(&self.session, cells).await?;
             let found = staging.validate(&self.session).await?;
-            staging.merge(&self.session).await?;
+            let written = staging.merge(&self.session, also.told).await?;
             for part in &also.parts {
-                self.merge(part.merge, &self.arrays(part)).await?;
+                self.merge(part.merge, &self.arrays(part), false).await?;
             }
             self.session.connection.batch_execute("COMMIT").await?;
-            Ok(found)
+            Ok((found, written))
         };
         match staged.await {
-            Ok(found) => Ok(found),
+            Ok((found, written)) => {
+                self.written = written;
+                Ok(found)
+            }
             Err(error) => {
                 let trouble = self.session.trouble(&error);
                 self.session.rollback().await;
                 Err(trouble)
             }
         }
+    }
+
+    fn written_facts(&mut self) -> Option<HashSet<String>> {
+        self.written.take()
     }
 
     async fn facts(&mut self, from: i64, to: i64) -> Result<Option<BTreeMap<i64, u64>>, Failure> {
@@ -165,26 +185,49 @@ impl Postgres {
             .find(|prepared| prepared.table == merge.table)
     }
 
-    /// A merge that is in no list would be a mistake in this program; its rows must not vanish.
-    fn knows(&self, load: &Load<'_>) -> Result<(), Trouble> {
+    /// Prepares what only some loads need. A merge that is in no list would be a mistake in this
+    /// program; its rows must not vanish.
+    async fn ready(&mut self, load: &Load<'_>) -> Result<(), Failure> {
         let unknown = |part: &&Part<'_>| self.prepared(part.merge).is_none();
-        match load.parts.iter().find(unknown) {
-            None => Ok(()),
-            Some(part) => {
-                let message = format!("no statement for the table `{}`", part.merge.table);
-                Err(Failure::fatal("warehouse_error", message).into())
-            }
+        if let Some(part) = load.parts.iter().find(unknown) {
+            let message = format!("no statement for the table `{}`", part.merge.table);
+            return Err(Failure::fatal("warehouse_error", message));
         }
+        if load.told && self.telling.is_none() {
+            let words = Dialect::Postgres.words();
+            let text = told(&bound(words, &self.schema, &FACTS));
+            let prepared = self.session.connection.prepare(&text).await;
+            self.telling = Some(prepared.map_err(|error| self.session.failure(&error))?);
+        }
+        Ok(())
     }
 
-    async fn merge(&self, merge: &Merge, arrays: &[Array<'_>]) -> Result<u64, Error> {
+    async fn merge(
+        &self,
+        merge: &Merge,
+        arrays: &[Array<'_>],
+        is_told: bool,
+    ) -> Result<Merged, Error> {
         let Some(prepared) = self.prepared(merge) else {
-            // [`Postgres::knows`] has seen to it.
-            return Ok(0);
+            // [`Postgres::ready`] has seen to it.
+            return Ok(Merged::default());
         };
         let parameters: Vec<&(dyn ToSql + Sync)> = arrays.iter().map(|array| array as _).collect();
         let connection = &self.session.connection;
-        connection.execute(&prepared.statement, &parameters).await
+        match &self.telling {
+            Some(telling) if is_told && merge.table == FACTS.table => {
+                let rows = connection.query(telling, &parameters).await?;
+                let facts: Result<_, Error> = rows.iter().map(|row| row.try_get(0)).collect();
+                Ok(Merged {
+                    changed: rows.len() as u64,
+                    facts: Some(facts?),
+                })
+            }
+            _ => Ok(Merged {
+                changed: connection.execute(&prepared.statement, &parameters).await?,
+                facts: None,
+            }),
+        }
     }
 
     fn arrays<'a>(&self, part: &'a Part<'a>) -> Vec<Array<'a>> {
@@ -200,6 +243,20 @@ impl Postgres {
             })
             .collect()
     }
+}
+
+/// What a merge has done.
+#[derive(Default)]
+struct Merged {
+    changed: u64,
+    /// The keys of the facts that were written.
+    facts: Option<HashSet<String>>,
+}
+
+/// A merge of the facts that answers the keys it has written. Those that the guard leaves as they are
+/// are not among them.
+fn told(merge: &str) -> String {
+    format!("{merge}\nRETURNING held.\"event_id\"")
 }
 
 /// Facts by hours since 1970, from one hour to before another. The times are compared as they lie in

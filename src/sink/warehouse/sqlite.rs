@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use hashbrown::HashSet;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::config::{Config, Target};
@@ -37,7 +38,7 @@ pub(super) struct Sqlite {
     statements: Statements,
     staging: Option<Staging>,
     /// Of the last load.
-    written: Vec<bool>,
+    written: Option<HashSet<String>>,
 }
 
 impl Store for Sqlite {
@@ -67,7 +68,7 @@ impl Store for Sqlite {
             connection,
             statements,
             staging,
-            written: Vec::new(),
+            written: None,
             file,
         })
     }
@@ -81,8 +82,9 @@ impl Store for Sqlite {
             ..
         } = self;
         let written = begin(connection).and_then(|transaction| {
-            let changed = statements.write(&transaction, load, facts)?;
+            let (changed, written) = statements.write(&transaction, load)?;
             transaction.commit()?;
+            *facts = written;
             Ok(Written { changed })
         });
         written.map_err(|error| trouble(&error, file))
@@ -106,7 +108,7 @@ impl Store for Sqlite {
         let mut found = Vec::new();
         let written = begin(connection).and_then(|transaction| {
             staging.write(&transaction, cells, &mut found)?;
-            statements.write(&transaction, also, &mut Vec::new())?;
+            statements.write(&transaction, also)?;
             transaction.commit()
         });
         match written {
@@ -115,8 +117,8 @@ impl Store for Sqlite {
         }
     }
 
-    fn written_facts(&mut self) -> Vec<bool> {
-        std::mem::take(&mut self.written)
+    fn written_facts(&mut self) -> Option<HashSet<String>> {
+        self.written.take()
     }
 
     async fn facts(&mut self, from: i64, to: i64) -> Result<Option<BTreeMap<i64, u64>>, Failure> {

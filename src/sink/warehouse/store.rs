@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
+use hashbrown::HashSet;
+
 use super::config::Config;
 use super::load::Load;
 use super::refusal::Refusal;
@@ -39,10 +41,10 @@ pub(super) trait Store: Sized + Send + 'static {
         also: &Load<'_>,
     ) -> impl Future<Output = Result<Vec<(Refusal, usize)>, Trouble>> + Send;
 
-    /// Of the last load: which rows of the facts were inserted or replaced, in their order; nothing
-    /// where the database does not tell.
-    fn written_facts(&mut self) -> Vec<bool> {
-        Vec::new()
+    /// Of the last load that was [to be told](Load::told): the keys of the facts that were inserted or
+    /// replaced; `None` where the database does not tell.
+    fn written_facts(&mut self) -> Option<HashSet<String>> {
+        None
     }
 
     /// How many facts lie in each hour (since 1970) from the first to before the second; `None` where

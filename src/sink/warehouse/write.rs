@@ -6,11 +6,11 @@ use super::config::Config;
 use super::freshness::Freshness;
 use super::load::Load;
 use super::memo::Memo;
-use super::model::{EVENT_ID, FACTS};
+use super::model::EVENT_ID;
 use super::refusal::{Refusal, Refusals};
 use super::row::{self, Cells, Row};
 use super::store::{Store, Trouble};
-use crate::event::Batch;
+use crate::event::{Batch, Origin};
 use crate::failure::Failure;
 use crate::observe::NodeMeter;
 
@@ -90,19 +90,18 @@ async fn stage<S: Store>(
     let times = cells.iter().filter_map(|cells| cells.verify().ok());
     let mut note = shared.freshness.note(times.map(|(time, _)| time));
     let mut also = Load::default();
+    also.told = shared.meter.hours().is_some();
     note.add_to(&mut also);
     match store.stage(&cells, &also).await {
         Ok(found) => {
             note.committed();
-            if let Some(hours) = shared.meter.hours() {
-                let bad: HashSet<usize> = found.iter().map(|(_, place)| *place).collect();
-                let good = cells.iter().enumerate().filter(|(at, _)| !bad.contains(at));
-                let id = |cells: &'_ Cells<'_>| {
-                    Some((cells.text[EVENT_ID].as_deref()?.to_owned(), cells.time?))
-                };
-                let ids: Vec<_> = good.filter_map(|(_, cells)| id(cells)).collect();
-                hours.ids(ids.iter().map(|(id, time)| (id.as_str(), *time)));
-            }
+            let bad: HashSet<usize> = found.iter().map(|(_, place)| *place).collect();
+            let good = cells.iter().enumerate().filter(|(at, _)| !bad.contains(at));
+            let taken = good.filter_map(|(_, cells)| {
+                let id = cells.text[EVENT_ID].as_deref()?;
+                Some((cells.origin, id, cells.time?))
+            });
+            tell(shared, taken, store.written_facts());
             for (refusal, place) in found {
                 refusals.push(refusal, cells[place].origin);
             }
@@ -133,11 +132,15 @@ async fn load<S: Store>(
         let mut load = Load::of(rows, &shared.config.source_system, &shared.memo);
         let mut note = shared.freshness.note(rows.iter().map(|row| row.time));
         note.add_to(&mut load);
+        load.told = shared.meter.hours().is_some();
         match store.load(&load).await {
             Ok(_) => {
                 shared.memo.committed(&load);
                 note.committed();
-                tell(shared, rows, &load, &store.written_facts());
+                let taken = rows
+                    .iter()
+                    .map(|row| (row.origin, row.event_id(), row.time));
+                tell(shared, taken, store.written_facts());
             }
             Err(Trouble::Failed(failure)) => return Err(failure),
             Err(Trouble::Refused(reason)) => match rows {
@@ -156,25 +159,19 @@ async fn load<S: Store>(
     Ok(())
 }
 
-/// Tells the completeness ledger of a backfill what was committed. `written` is about the facts of the
-/// load, in their order; an event whose row another event of the batch made counts as unchanged.
-fn tell(shared: &Shared, rows: &[Row<'_>], load: &Load<'_>, written: &[bool]) {
+/// Tells the completeness ledger of a backfill what was committed: the events by origin, id and time.
+/// An event whose row another event of the batch made counts as unchanged. So do those of a batch that
+/// came again because the answer to its commit was lost: their rows were there.
+fn tell<'e>(
+    shared: &Shared,
+    taken: impl Iterator<Item = (Origin, &'e str, i64)> + Clone,
+    written: Option<HashSet<String>>,
+) {
     let Some(hours) = shared.meter.hours() else {
         return;
     };
-    hours.ids(rows.iter().map(|row| (row.event_id(), row.time)));
-    let facts = load
-        .parts
-        .iter()
-        .find(|part| part.merge.table == FACTS.table);
-    let facts = facts.map_or(&[][..], |part| &part.rows);
-    if facts.len() != written.len() {
-        return;
+    hours.ids(taken.clone().map(|(_, id, time)| (id, time)));
+    if let Some(mut new) = written {
+        hours.rows(taken.map(|(origin, id, _)| (origin, new.remove(id))));
     }
-    let new = facts.iter().zip(written).filter(|(_, written)| **written);
-    let mut new: HashSet<&str> = new.filter_map(|(row, _)| row[0].as_text()).collect();
-    hours.rows(
-        rows.iter()
-            .map(|row| (row.origin, new.remove(row.event_id()))),
-    );
 }

@@ -2,8 +2,9 @@
 //! that finds what is wrong with its rows, and merges out of it. It takes and refuses exactly what
 //! the direct load does.
 
+use hashbrown::HashSet;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Error, Statement};
+use tokio_postgres::{Error, SimpleQueryMessage, Statement};
 
 use super::super::config::Config;
 use super::super::dialect::{Words, literal};
@@ -15,6 +16,7 @@ use super::super::refusal::Refusal;
 use super::super::row::Cells;
 use super::super::time;
 use super::session::Session;
+use super::told;
 use crate::failure::Failure;
 
 /// The staging table: the connection's own, and empty outside of a transaction.
@@ -87,12 +89,29 @@ impl Staging {
         refused(session, &self.validate, &self.refusals).await
     }
 
-    /// Merges what is left into the tables.
-    pub async fn merge(&self, session: &Session) -> Result<(), Error> {
-        session
-            .connection
-            .batch_execute(&self.merges.join(";\n"))
-            .await
+    /// Merges what is left into the tables, and answers if that is asked the keys of the facts that it
+    /// has written.
+    pub async fn merge(
+        &self,
+        session: &Session,
+        is_told: bool,
+    ) -> Result<Option<HashSet<String>>, Error> {
+        let connection = &session.connection;
+        if !is_told {
+            connection.batch_execute(&self.merges.join(";\n")).await?;
+            return Ok(None);
+        }
+        // The facts come first. No other merge answers rows.
+        let mut merges = self.merges.clone();
+        merges[..1]
+            .iter_mut()
+            .for_each(|facts| *facts = told(facts));
+        let answers = connection.simple_query(&merges.join(";\n")).await?;
+        let keys = answers.iter().filter_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        Ok(Some(keys.collect()))
     }
 }
 

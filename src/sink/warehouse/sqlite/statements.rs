@@ -1,5 +1,6 @@
 //! Rows into the tables, by bound values.
 
+use hashbrown::HashSet;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, params_from_iter};
 
@@ -38,15 +39,14 @@ impl Statements {
         statements.try_for_each(|(_, statement)| connection.prepare_cached(statement).map(drop))
     }
 
-    /// Writes the rows, and answers how many were inserted or replaced, and into `facts` which of the
+    /// Writes the rows, and answers how many were inserted or replaced, and if that is asked which of the
     /// facts; rows that are there and no older stay untouched.
     pub fn write(
         &self,
         connection: &Connection,
         load: &Load<'_>,
-        facts: &mut Vec<bool>,
-    ) -> rusqlite::Result<u64> {
-        facts.clear();
+    ) -> rusqlite::Result<(u64, Option<HashSet<String>>)> {
+        let mut facts = load.told.then(HashSet::new);
         let mut changed = 0;
         for part in &load.parts {
             let known = self.0.iter().find(|(table, _)| *table == part.merge.table);
@@ -57,12 +57,13 @@ impl Statements {
                 let values = row.iter().map(Bound);
                 let written = statement.execute(params_from_iter(values))?;
                 changed += written as u64;
-                if part.merge.table == FACTS.table {
-                    facts.push(written > 0);
+                let is_new = written > 0 && part.merge.table == FACTS.table;
+                if let (Some(facts), true) = (&mut facts, is_new) {
+                    facts.extend(row[0].as_text().map(str::to_owned));
                 }
             }
         }
-        Ok(changed)
+        Ok((changed, facts))
     }
 }
 

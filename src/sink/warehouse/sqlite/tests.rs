@@ -24,6 +24,7 @@ fn config(file: &FilePath, staging: bool) -> Config {
         source_system: SOURCE_SYSTEM.to_owned(),
         staging,
         freshness: false,
+        start_timeout: std::time::Duration::ZERO,
         paths: super::super::config::default_paths(),
     }
 }
