@@ -13,20 +13,21 @@ mod server;
 mod tokens;
 
 use front::Fault;
-use load::{Dice, batch, config, events, expected, open, write};
+use load::{Dice, bad_events, batch, config, events, expected, judged, open, refused, write};
 use server::Server;
 use trunkline::failure::Kind;
 use trunkline::layer::Grade;
 use trunkline::stage::Sink;
 
-/// Any order, repeats and batches leave what one batch leaves in SQLite.
+/// Any order, repeats and batches leave what one batch leaves in SQLite, staged or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn holds_what_sqlite_holds() {
     let server = Server::start().await;
-    for seed in 1..4 {
-        let schema = format!("cc_{seed}");
-        let config = config(&server.fields(&schema));
-        let warehouse = open(&config).await.unwrap();
+    for seed in 1..5 {
+        let (schema, staging) = (format!("cc_{seed}"), ["false", "true"][seed as usize % 2]);
+        let mut fields = server.fields(&schema);
+        fields.push(("staging", staging));
+        let warehouse = open(&config(&fields)).await.unwrap();
         let events = events(seed, 60);
         let mut dice = Dice::new(seed);
         let mut sent = [events.clone(), events[..20].to_vec()].concat();
@@ -42,6 +43,25 @@ async fn holds_what_sqlite_holds() {
             expected(&events).await,
             "{seed}"
         );
+    }
+}
+
+/// The staged load refuses what the direct load refuses, for the same reasons, and writes the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn staging_judges_as_the_direct_load_does() {
+    let server = Server::start().await;
+    let events = bad_events();
+    let (tables, failure) = judged(&events).await;
+    let due = refused(&failure.unwrap());
+    assert!(due.len() > 8, "{due:?}");
+    for staging in ["true", "false"] {
+        let schema = format!("cc_{staging}");
+        let mut fields = server.fields(&schema);
+        fields.push(("staging", staging));
+        let warehouse = open(&config(&fields)).await.unwrap();
+        let failure = warehouse.write(batch(&events)).await.unwrap_err();
+        assert_eq!(refused(&failure), due, "{staging}");
+        assert_eq!(server.tables(&schema).await, tables, "{staging}");
     }
 }
 
@@ -63,7 +83,7 @@ async fn a_row_that_the_table_refuses_is_found_and_the_others_are_written() {
     let event = |n: usize| {
         let direction = if n == 37 { "" } else { "in" };
         format!(
-            r#"{{"event_id":"e{n}","interaction_id":"i","timestamp":"2026-01-02T03:04:05Z","direction":"{direction}"}}"#
+            r#"{{"event_id":"e{n}","interaction_id":"i","timestamp":"2026-01-02T03:04:05Z","agent_id":"a{n}","direction":"{direction}"}}"#
         )
     };
     let events: Vec<String> = (0..50).map(event).collect();
@@ -78,6 +98,10 @@ async fn a_row_that_the_table_refuses_is_found_and_the_others_are_written() {
         .query("SELECT count(*) FROM `cc`.`fact_interactions`")
         .await;
     assert_eq!(count[0][0].as_deref(), Some("49"));
+    // All tables are one transaction: of the refused row nothing stands in the others.
+    let agents = server.query("SELECT agent_id FROM `cc`.`dim_agents`").await;
+    assert_eq!(agents.len(), 49);
+    assert!(!agents.contains(&vec![Some("a37".to_owned())]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,20 +11,21 @@ mod program;
 mod server;
 
 use front::Fault;
-use load::{Dice, batch, config, events, expected, open, write};
+use load::{Dice, bad_events, batch, config, events, expected, judged, open, refused, write};
 use server::Server;
 use trunkline::failure::Kind;
 use trunkline::layer::Grade;
 use trunkline::stage::Sink;
 
-/// Any order, repeats and batches leave what one batch leaves in SQLite.
+/// Any order, repeats and batches leave what one batch leaves in SQLite, staged or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn holds_what_sqlite_holds() {
     let server = Server::start().await;
-    for seed in 1..4 {
-        let schema = format!("cc_{seed}");
-        let config = config(&server.fields(&schema));
-        let warehouse = open(&config).await.unwrap();
+    for seed in 1..5 {
+        let (schema, staging) = (format!("cc_{seed}"), ["false", "true"][seed as usize % 2]);
+        let mut fields = server.fields(&schema);
+        fields.push(("staging", staging));
+        let warehouse = open(&config(&fields)).await.unwrap();
         let events = events(seed, 60);
         let mut dice = Dice::new(seed);
         let mut sent = [events.clone(), events[..20].to_vec()].concat();
@@ -40,6 +41,25 @@ async fn holds_what_sqlite_holds() {
             expected(&events).await,
             "{seed}"
         );
+    }
+}
+
+/// The staged load refuses what the direct load refuses, for the same reasons, and writes the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn staging_judges_as_the_direct_load_does() {
+    let server = Server::start().await;
+    let events = bad_events();
+    let (tables, failure) = judged(&events).await;
+    let due = refused(&failure.unwrap());
+    assert!(due.len() > 8, "{due:?}");
+    for staging in ["true", "false"] {
+        let schema = format!("cc_{staging}");
+        let mut fields = server.fields(&schema);
+        fields.push(("staging", staging));
+        let warehouse = open(&config(&fields)).await.unwrap();
+        let failure = warehouse.write(batch(&events)).await.unwrap_err();
+        assert_eq!(refused(&failure), due, "{staging}");
+        assert_eq!(server.tables(&schema).await, tables, "{staging}");
     }
 }
 

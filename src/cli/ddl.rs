@@ -50,10 +50,6 @@ pub(super) fn ddl(arguments: &DdlArguments, colour: Colour) -> ExitCode {
     };
     match (&arguments.file, arguments.dialect) {
         (Some(file), _) => of_pipeline(file, wanted, colour),
-        (None, Some(dialect)) if arguments.staging && !dialect.has_staging() => {
-            show::complain("error: this dialect has no staging table\n");
-            ExitCode::FAILURE
-        }
         (None, Some(dialect)) => {
             let text = script(dialect, &arguments.schema, arguments.staging, wanted);
             show::print(&text);

@@ -112,6 +112,9 @@ fn session(settings: &Settings) -> SessionConfig {
     let mut session = SessionConfig::new()
         .with_database(&settings.database)
         .with_session_parameter("TIMEZONE", Value::from("UTC"))
+        // Times and days come as text of ISO 8601; an account may have set that other text is read.
+        .with_session_parameter("TIMESTAMP_INPUT_FORMAT", Value::from("AUTO"))
+        .with_session_parameter("DATE_INPUT_FORMAT", Value::from("AUTO"))
         .with_session_parameter("QUERY_TAG", Value::from("trunkline"))
         // A statement that failed must not leave half a transaction to be committed.
         .with_session_parameter("TRANSACTION_ABORT_ON_ERROR", Value::from(true))

@@ -2,7 +2,7 @@
 //! own words.
 
 mod bigquery;
-mod merge;
+pub(super) mod merge;
 mod postgres;
 mod redshift;
 mod snowflake;
@@ -45,11 +45,6 @@ impl Dialect {
         ("snowflake", Dialect::Snowflake),
         ("bigquery", Dialect::BigQuery),
     ];
-
-    /// Whether `staging: true` is for it.
-    pub fn has_staging(self) -> bool {
-        !matches!(self, Dialect::Snowflake | Dialect::BigQuery)
-    }
 
     pub(super) fn words(self) -> &'static dyn Words {
         match self {

@@ -1,11 +1,13 @@
 //! Rows as JSON text, for the databases that take a merge's rows as one bound value.
 
 use super::load::{Cell, Part};
+use super::model::EVENT_TIMESTAMP;
+use super::row::Cells;
 use super::time;
 
 /// Most bytes of one text. BigQuery takes requests of 10 MiB, in which each quote is escaped once
 /// more; Snowflake takes values of 16 MiB. A row has some ten columns of a bounded length.
-const MOST: usize = 4 << 20;
+pub(super) const MOST: usize = 4 << 20;
 
 /// The part's rows, a list of lists in the order of its columns. Times are text of ISO 8601 in UTC,
 /// ended by `zone`. Never an empty list.
@@ -13,6 +15,24 @@ pub(super) fn texts(part: &Part<'_>, zone: &str) -> Vec<String> {
     split(part.rows.iter().map(|row| {
         let cells: Vec<String> = row.iter().map(|cell| text(cell, zone)).collect();
         format!("[{}]", cells.join(","))
+    }))
+}
+
+/// The same of cells on their way into a staging table: the line, all texts, the counter. A time that
+/// could be read comes in the form in which it is stored.
+pub(super) fn staged(cells: &[Cells<'_>]) -> Vec<String> {
+    split(cells.iter().enumerate().map(|(line, cells)| {
+        let time = cells.time.map(time::text);
+        let mut row = vec![line.to_string()];
+        for (place, cell) in cells.text.iter().enumerate() {
+            let text = match &time {
+                Some(time) if place == EVENT_TIMESTAMP => Some(time.as_str()),
+                _ => cell.as_deref(),
+            };
+            row.push(text.map_or_else(|| "null".to_owned(), quoted));
+        }
+        row.push(cells.counter.to_string());
+        format!("[{}]", row.join(","))
     }))
 }
 

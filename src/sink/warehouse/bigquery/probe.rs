@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{WORDS, columns, connect, schema};
+use super::{WORDS, columns, columns_of, connect, schema};
 use crate::client::bigquery::Client;
 use crate::layer::{Finding, Grade};
 use crate::sink::warehouse::config::{Config, Target};
@@ -67,7 +67,11 @@ async fn tables(client: &Client, config: &Config) -> Finding {
         Err(failure) => Finding::new(Grade::Error, failure.to_string()),
         Ok(()) if missing.is_empty() => {
             // A look at the statement finds out about the right to write, too.
-            let merge = WORDS.merge(&config.schema, &FACTS, &WORDS.source(&FACTS));
+            let merge = WORDS.merge(
+                &config.schema,
+                &FACTS,
+                &WORDS.source(&columns_of(&FACTS), ROWS),
+            );
             match client.prove(&merge, &[(ROWS, "[]")]).await {
                 Ok(()) => Finding::new(Grade::Good, "the dataset has all tables, and takes rows"),
                 Err(error) => Finding::new(Grade::Error, error.to_string()),
