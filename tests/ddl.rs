@@ -143,6 +143,28 @@ fn what_cannot_be_printed_says_why() {
             "at least one character",
         ),
         (
+            &["ddl", "--dialect", "postgresql", "--role", &"r".repeat(64)],
+            "at most 63 bytes",
+        ),
+        (
+            &["ddl", "quiet.yaml", "--role", &"r".repeat(64)],
+            "--dialect",
+        ),
+        (
+            &[
+                "ddl",
+                "--dialect",
+                "postgresql",
+                "--schema",
+                &"s".repeat(64),
+            ],
+            "at most 63 bytes",
+        ),
+        (
+            &["ddl", "--dialect", "bigquery", "--schema", "a-b"],
+            "digits and `_`",
+        ),
+        (
             &["ddl", "--dialect", "sqlite", "quiet.yaml"],
             "cannot be used with",
         ),
@@ -237,7 +259,10 @@ async fn no_name_leaves_its_quotes() {
         "Ä /* b",
         "\\'; x",
         "$do_do$$do$",
+        &"\"'$\\".repeat(15),
+        &"\u{1f600}".repeat(15),
     ] {
+        assert!(Dialect::Postgres.takes(name).is_ok());
         let text = trunkline::sink::warehouse::ddl(Dialect::Postgres, name, Some(name));
         for _ in 0..2 {
             client

@@ -249,3 +249,40 @@ async fn a_probe_writes_nothing_and_says_what_is_not_encrypted() {
         "{findings:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_asks_for_permissions() {
+    let server = Server::start().await;
+    let config = config(&server.fields("cc"));
+    open(&config).await.unwrap();
+    let needed = r#""bigquery.tables.get","bigquery.tables.getData","bigquery.tables.updateData""#;
+    let more = format!(r#"{needed},"bigquery.tables.setIamPolicy""#);
+    for (held, grade, says) in [
+        (needed, Grade::Good, "can do what the sink needs"),
+        (
+            r#""bigquery.tables.get","bigquery.tables.getData""#,
+            Grade::Error,
+            "lacks bigquery.tables.updateData on `fact_interactions`",
+        ),
+        ("", Grade::Error, "lacks bigquery.tables.get on"),
+        (&more, Grade::Warning, "share the tables"),
+    ] {
+        for _ in 0..7 {
+            let said = format!(r#"{{"permissions":[{held}]}}"#);
+            server
+                .front
+                .will(Fault::Answer(":testIamPermissions", 200, said));
+        }
+        let findings = config.probe().await;
+        assert_eq!(server.front.left(), 0, "{findings:?}");
+        let found = findings.iter().find(|found| found.message.contains(says));
+        let found = found.unwrap_or_else(|| panic!("{says}: {findings:?}"));
+        assert_eq!(found.grade, grade);
+    }
+    // The stand-in knows of no permissions.
+    let findings = config.probe().await;
+    assert!(
+        findings.iter().any(|found| found.grade == Grade::Unknown),
+        "{findings:?}"
+    );
+}

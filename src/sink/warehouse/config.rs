@@ -120,6 +120,9 @@ impl Config {
             let message = "a schema's name starts with a letter or `_` and goes on with letters, \
                  digits, `_` and `-`";
             fields.error("bad-name", fields.span_of("schema"), message);
+        } else if let Some(Err(rule)) = dialect.map(|dialect| dialect.takes(&schema)) {
+            let message = format!("a schema's name {rule}");
+            fields.error("bad-name", fields.span_of("schema"), message);
         }
         let auto_create = fields.or("auto_create", true);
         let source_system = read_source_system(fields);

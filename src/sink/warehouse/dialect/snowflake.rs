@@ -53,7 +53,7 @@ impl Words for Snowflake {
         let (schema, role) = (self.quote(schema), self.quote(role));
         let mut text = format!(
             "CREATE ROLE IF NOT EXISTS {role};\n\
-             SET trunkline_database = (SELECT '\"' || CURRENT_DATABASE() || '\"');\n\
+             SET trunkline_database = (SELECT '\"' || REPLACE(CURRENT_DATABASE(), '\"', '\"\"') || '\"');\n\
              GRANT USAGE ON DATABASE IDENTIFIER($trunkline_database) TO ROLE {role};\n\
              GRANT USAGE ON SCHEMA {schema} TO ROLE {role};\n"
         );
@@ -68,7 +68,9 @@ impl Words for Snowflake {
     }
 
     fn columns(&self, schema: &str) -> String {
-        let schema = schema.to_uppercase().replace('\'', "''");
+        // A backslash is a sign of its own in Snowflake's text.
+        let schema = schema.to_uppercase().replace('\\', "\\\\");
+        let schema = schema.replace('\'', "''");
         format!(
             "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, CHARACTER_MAXIMUM_LENGTH, \
              IFF(IS_NULLABLE = 'YES', 1, 0), IFF(COLUMN_DEFAULT IS NULL, 0, 1)\n\
