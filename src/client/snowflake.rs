@@ -70,11 +70,12 @@ impl Session {
         let auth = match &settings.auth {
             Auth::Password(password) => AuthConfig::password(password.expose()),
             Auth::KeyPair { pem, passphrase } => AuthConfig::key_pair(match passphrase {
+                // Blank lines around it, which its reader minds, come easily with a variable.
                 Some(passphrase) => KeyPairConfig::from_encrypted_pem(
-                    pem.expose(),
+                    pem.expose().trim(),
                     passphrase.expose().as_bytes().to_vec(),
                 ),
-                None => KeyPairConfig::from_pem(pem.expose()),
+                None => KeyPairConfig::from_pem(pem.expose().trim()),
             }),
         };
         let query = QueryConfig::new().with_query_response_timeout(settings.timeout);

@@ -71,7 +71,7 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::AGENTS;
+    use super::super::model::{AGENTS, WIDTH};
     use super::*;
 
     fn part(rows: Vec<Vec<Cell<'_>>>) -> Part<'_> {
@@ -94,6 +94,44 @@ mod tests {
         let expected =
             serde_json::json!([[text, null, -5, "2026-01-02T03:04:05.678Z", "1969-12-31"]]);
         assert_eq!((texts.len(), json), (1, expected));
+    }
+
+    #[test]
+    fn staged_cells_keep_their_line_in_whichever_text() {
+        let long = "é".repeat(100_000);
+        let cells = |time: Option<i64>, said: &'static str| {
+            let mut cells = Cells {
+                origin: crate::event::Origin::new(0, 0),
+                text: [const { None }; WIDTH],
+                time,
+                counter: 7,
+            };
+            cells.text[0] = Some(long.as_str().into());
+            cells.text[EVENT_TIMESTAMP] = Some(said.into());
+            cells
+        };
+        let mut all: Vec<Cells<'_>> = (0..50).map(|_| cells(None, "never")).collect();
+        all.push(cells(Some(0), "1970"));
+        let texts = staged(&all);
+        assert!(texts.len() > 1 && texts.iter().all(|text| text.len() <= MOST + 1));
+        let rows: Vec<Vec<serde_json::Value>> = texts
+            .iter()
+            .flat_map(|text| serde_json::from_str::<Vec<Vec<_>>>(text).unwrap())
+            .collect();
+        assert_eq!(rows.len(), 51);
+        for (line, row) in rows.iter().enumerate() {
+            let time = if line < 50 {
+                "never"
+            } else {
+                "1970-01-01T00:00:00.000Z"
+            };
+            assert_eq!(row.len(), WIDTH + 2);
+            assert_eq!((&row[0], &row[3]), (&line.into(), &time.into()));
+            assert_eq!(
+                (&row[2], &row[WIDTH + 1]),
+                (&serde_json::Value::Null, &7.into())
+            );
+        }
     }
 
     #[test]
