@@ -57,8 +57,13 @@ async fn staging_judges_as_the_direct_load_does() {
         let mut fields = server.fields(&schema);
         fields.push(("staging", staging));
         let warehouse = open(&config(&fields)).await.unwrap();
+        let before = server.front.seen().len();
         let failure = warehouse.write(batch(&events)).await.unwrap_err();
         assert_eq!(refused(&failure), due, "{staging}");
+        // The staged load needs no help of the direct one.
+        let seen = &server.front.seen()[before..];
+        let transactions = seen.iter().filter(|seen| seen.body.contains("\"BEGIN\""));
+        assert_eq!(transactions.count(), 1, "{staging}");
         assert_eq!(server.tables(&schema).await, tables, "{staging}");
     }
 }
