@@ -13,20 +13,21 @@ mod server;
 mod tokens;
 
 use front::Fault;
-use load::{Dice, batch, config, events, expected, open, write};
+use load::{Dice, bad_events, batch, config, events, expected, judged, open, refused, write};
 use server::Server;
 use trunkline::failure::Kind;
 use trunkline::layer::Grade;
 use trunkline::stage::Sink;
 
-/// Any order, repeats and batches leave what one batch leaves in SQLite.
+/// Any order, repeats and batches leave what one batch leaves in SQLite, staged or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn holds_what_sqlite_holds() {
     let server = Server::start().await;
-    for seed in 1..4 {
-        let schema = format!("cc_{seed}");
-        let config = config(&server.fields(&schema));
-        let warehouse = open(&config).await.unwrap();
+    for seed in 1..5 {
+        let (schema, staging) = (format!("cc_{seed}"), ["false", "true"][seed as usize % 2]);
+        let mut fields = server.fields(&schema);
+        fields.push(("staging", staging));
+        let warehouse = open(&config(&fields)).await.unwrap();
         let events = events(seed, 60);
         let mut dice = Dice::new(seed);
         let mut sent = [events.clone(), events[..20].to_vec()].concat();
@@ -42,6 +43,32 @@ async fn holds_what_sqlite_holds() {
             expected(&events).await,
             "{seed}"
         );
+    }
+}
+
+/// The staged load refuses what the direct load refuses, for the same reasons, and writes the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn staging_judges_as_the_direct_load_does() {
+    let server = Server::start().await;
+    let events = bad_events();
+    let (tables, failure) = judged(&events).await;
+    let due = refused(&failure.unwrap());
+    assert!(due.len() > 8, "{due:?}");
+    for staging in ["true", "false"] {
+        let schema = format!("cc_{staging}");
+        let mut fields = server.fields(&schema);
+        fields.push(("staging", staging));
+        let warehouse = open(&config(&fields)).await.unwrap();
+        let before = server.front.seen().len();
+        let failure = warehouse.write(batch(&events)).await.unwrap_err();
+        assert_eq!(refused(&failure), due, "{staging}");
+        // The staged load needs no help of the direct one.
+        let seen = &server.front.seen()[before..];
+        let transactions = seen
+            .iter()
+            .filter(|seen| seen.body.contains("BEGIN TRANSACTION"));
+        assert_eq!(transactions.count(), 1, "{staging}");
+        assert_eq!(server.tables(&schema).await, tables, "{staging}");
     }
 }
 
@@ -63,7 +90,7 @@ async fn a_row_that_the_table_refuses_is_found_and_the_others_are_written() {
     let event = |n: usize| {
         let direction = if n == 37 { "" } else { "in" };
         format!(
-            r#"{{"event_id":"e{n}","interaction_id":"i","timestamp":"2026-01-02T03:04:05Z","direction":"{direction}"}}"#
+            r#"{{"event_id":"e{n}","interaction_id":"i","timestamp":"2026-01-02T03:04:05Z","agent_id":"a{n}","direction":"{direction}"}}"#
         )
     };
     let events: Vec<String> = (0..50).map(event).collect();
@@ -78,6 +105,10 @@ async fn a_row_that_the_table_refuses_is_found_and_the_others_are_written() {
         .query("SELECT count(*) FROM `cc`.`fact_interactions`")
         .await;
     assert_eq!(count[0][0].as_deref(), Some("49"));
+    // All tables are one transaction: of the refused row nothing stands in the others.
+    let agents = server.query("SELECT agent_id FROM `cc`.`dim_agents`").await;
+    assert_eq!(agents.len(), 49);
+    assert!(!agents.contains(&vec![Some("a37".to_owned())]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,6 +253,43 @@ async fn a_probe_writes_nothing_and_says_what_is_not_encrypted() {
         findings
             .iter()
             .any(|f| f.message.contains("has all tables")),
+        "{findings:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_asks_for_permissions() {
+    let server = Server::start().await;
+    let config = config(&server.fields("cc"));
+    open(&config).await.unwrap();
+    let needed = r#""bigquery.tables.get","bigquery.tables.getData","bigquery.tables.updateData""#;
+    let more = format!(r#"{needed},"bigquery.tables.setIamPolicy""#);
+    for (held, grade, says) in [
+        (needed, Grade::Good, "can do what the sink needs"),
+        (
+            r#""bigquery.tables.get","bigquery.tables.getData""#,
+            Grade::Error,
+            "lacks bigquery.tables.updateData on `fact_interactions`",
+        ),
+        ("", Grade::Error, "lacks bigquery.tables.get on"),
+        (&more, Grade::Warning, "share the tables"),
+    ] {
+        for _ in 0..7 {
+            let said = format!(r#"{{"permissions":[{held}]}}"#);
+            server
+                .front
+                .will(Fault::Answer(":testIamPermissions", 200, said));
+        }
+        let findings = config.probe().await;
+        assert_eq!(server.front.left(), 0, "{findings:?}");
+        let found = findings.iter().find(|found| found.message.contains(says));
+        let found = found.unwrap_or_else(|| panic!("{says}: {findings:?}"));
+        assert_eq!(found.grade, grade);
+    }
+    // The stand-in knows of no permissions.
+    let findings = config.probe().await;
+    assert!(
+        findings.iter().any(|found| found.grade == Grade::Unknown),
         "{findings:?}"
     );
 }

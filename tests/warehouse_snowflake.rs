@@ -11,20 +11,21 @@ mod program;
 mod server;
 
 use front::Fault;
-use load::{Dice, batch, config, events, expected, open, write};
+use load::{Dice, bad_events, batch, config, events, expected, judged, open, refused, write};
 use server::Server;
 use trunkline::failure::Kind;
 use trunkline::layer::Grade;
 use trunkline::stage::Sink;
 
-/// Any order, repeats and batches leave what one batch leaves in SQLite.
+/// Any order, repeats and batches leave what one batch leaves in SQLite, staged or not.
 #[tokio::test(flavor = "multi_thread")]
 async fn holds_what_sqlite_holds() {
     let server = Server::start().await;
-    for seed in 1..4 {
-        let schema = format!("cc_{seed}");
-        let config = config(&server.fields(&schema));
-        let warehouse = open(&config).await.unwrap();
+    for seed in 1..5 {
+        let (schema, staging) = (format!("cc_{seed}"), ["false", "true"][seed as usize % 2]);
+        let mut fields = server.fields(&schema);
+        fields.push(("staging", staging));
+        let warehouse = open(&config(&fields)).await.unwrap();
         let events = events(seed, 60);
         let mut dice = Dice::new(seed);
         let mut sent = [events.clone(), events[..20].to_vec()].concat();
@@ -40,6 +41,30 @@ async fn holds_what_sqlite_holds() {
             expected(&events).await,
             "{seed}"
         );
+    }
+}
+
+/// The staged load refuses what the direct load refuses, for the same reasons, and writes the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn staging_judges_as_the_direct_load_does() {
+    let server = Server::start().await;
+    let events = bad_events();
+    let (tables, failure) = judged(&events).await;
+    let due = refused(&failure.unwrap());
+    assert!(due.len() > 8, "{due:?}");
+    for staging in ["true", "false"] {
+        let schema = format!("cc_{staging}");
+        let mut fields = server.fields(&schema);
+        fields.push(("staging", staging));
+        let warehouse = open(&config(&fields)).await.unwrap();
+        let before = server.front.seen().len();
+        let failure = warehouse.write(batch(&events)).await.unwrap_err();
+        assert_eq!(refused(&failure), due, "{staging}");
+        // The staged load needs no help of the direct one.
+        let seen = &server.front.seen()[before..];
+        let transactions = seen.iter().filter(|seen| seen.body.contains("\"BEGIN\""));
+        assert_eq!(transactions.count(), 1, "{staging}");
+        assert_eq!(server.tables(&schema).await, tables, "{staging}");
     }
 }
 
@@ -97,6 +122,131 @@ async fn wrong_credentials_and_missing_columns_are_told_at_the_start() {
     let remedy = "ALTER TABLE \"CC\".\"DIM_AGENTS\" ADD COLUMN \"SOURCE_SYSTEM\" VARCHAR(255) \
         DEFAULT 'GENESYS_CLOUD';";
     assert!(failure.to_string().contains(remedy), "{failure}");
+}
+
+/// The server verifies the signature, and what the token says, by Snowflake's rules.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_pair_logs_in_and_another_key_does_not() {
+    let server = Server::start().await;
+    let [stranger, _] = server.key();
+    let [key, locked] = server.key();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &key).unwrap();
+    let with = |login: &[(&'static str, &str)]| {
+        let mut fields = server.fields("cc");
+        fields.retain(|(name, _)| *name != "password");
+        let login: Vec<_> = login.iter().map(|(name, text)| (*name, *text)).collect();
+        config(&[fields.as_slice(), &login].concat())
+    };
+    for login in [
+        &[("private_key", key.as_str())][..],
+        &[("private_key_file", file.path().to_str().unwrap())],
+        &[("private_key", &locked), ("private_key_passphrase", "open")],
+    ] {
+        let warehouse = open(&with(login)).await.unwrap();
+        write(&warehouse, &batch(&events(3, 5))).await.unwrap();
+    }
+    for (login, says) in [
+        (
+            &[("private_key", stranger.as_str())][..],
+            "JWT token is invalid",
+        ),
+        (&[("private_key", locked.as_str())], "PKCS #8"),
+        (
+            &[("private_key", &locked), ("private_key_passphrase", "shut")],
+            "PKCS #8",
+        ),
+        (
+            &[("private_key_file", "/nowhere/key.pem")],
+            "/nowhere/key.pem",
+        ),
+    ] {
+        let failure = open(&with(login)).await.err().unwrap();
+        assert_eq!(failure.kind(), Kind::Fatal, "{failure}");
+        let told = format!("{failure} {failure:?}");
+        assert!(told.contains(says), "{told}");
+        assert!(
+            !told.contains("PRIVATE KEY") && !told.contains("shut"),
+            "{told}"
+        );
+    }
+    // No password ever, and no key.
+    let seen = server.front.seen();
+    assert!(
+        seen.iter()
+            .all(|seen| !seen.body.contains("PASSWORD") && !seen.body.contains("PRIVATE"))
+    );
+}
+
+/// A session ends in the middle of the night: the batch goes through on another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_session_is_followed_by_another() {
+    let server = Server::start().await;
+    let config = config(&server.fields("cc"));
+    let warehouse = open(&config).await.unwrap();
+    let logins = || {
+        let seen = server.front.seen().into_iter();
+        seen.filter(|seen| seen.line.contains("login-request"))
+            .count()
+    };
+    let before = logins();
+    let events = events(4, 20);
+    for code in ["390112", "390114"] {
+        let said = format!(
+            r#"{{"success":false,"code":"{code}","message":"expired","data":{{"queryId":"q"}}}}"#
+        );
+        server.front.will(Fault::Answer("BEGIN", 200, said));
+        let failure = warehouse.write(batch(&events)).await.unwrap_err();
+        assert_eq!(failure.kind(), Kind::Disconnected, "{failure}");
+        write(&warehouse, &batch(&events)).await.unwrap();
+    }
+    assert_eq!(logins(), before + 2);
+    assert_eq!(server.tables("cc").await, expected(&events).await);
+}
+
+/// What the role may do is what it was granted; the stand-in knows of no grants.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_looks_at_grants() {
+    let server = Server::start().await;
+    let config = config(&server.fields("cc"));
+    open(&config).await.unwrap();
+    let column = |name: &str| format!(r#"{{"name":"{name}","type":"text","nullable":true}}"#);
+    let answer = |columns: &[&str], rows: &[&[&str]]| {
+        let columns: Vec<String> = columns.iter().map(|name| column(name)).collect();
+        let rows = serde_json::to_string(rows).unwrap();
+        format!(
+            r#"{{"success":true,"code":null,"message":null,"data":{{"queryId":"00000000-0000-0000-0000-000000000001","rowtype":[{}],"rowset":{rows},"total":1,"returned":1,"queryResultFormat":"json"}}}}"#,
+            columns.join(",")
+        )
+    };
+    let role = answer(&["CURRENT_ROLE()"], &[&["Loader \"1\""]]);
+    let columns = ["created_on", "privilege", "granted_on", "name"];
+    let grants = [
+        &["", "USAGE", "DATABASE", "DB"][..],
+        &["", "USAGE", "SCHEMA", "DB.CC"],
+        &["", "CREATE TABLE", "SCHEMA", "DB.CC"],
+    ];
+    let more = [&grants[..], &[&["", "MANAGE GRANTS", "ACCOUNT", "ORG"]]].concat();
+    for (grants, grade, says) in [
+        (&grants[..], Grade::Good, "and no more"),
+        (&grants[..1], Grade::Error, "GRANT USAGE ON SCHEMA \"CC\""),
+        (&more, Grade::Warning, "MANAGE GRANTS on ACCOUNT ORG"),
+    ] {
+        server
+            .front
+            .will(Fault::Answer("CURRENT_ROLE", 200, role.clone()));
+        // The role's name in quotes, as JSON has it.
+        let about = r#"SHOW GRANTS TO ROLE \"Loader \"\"1\"\"\""#;
+        let said = answer(&columns, grants);
+        server.front.will(Fault::Answer(about, 200, said));
+        let findings = config.probe().await;
+        assert_eq!(server.front.left(), 0, "{findings:?}");
+        let found = findings
+            .iter()
+            .find(|found| found.message.contains(says))
+            .unwrap_or_else(|| panic!("{findings:?}"));
+        assert_eq!(found.grade, grade);
+    }
 }
 
 /// A failure in the middle of a transaction leaves nothing of it.

@@ -48,12 +48,12 @@ pub(super) fn ddl(arguments: &DdlArguments, colour: Colour) -> ExitCode {
             role: arguments.role.as_deref(),
         },
     };
+    if let Err(wrong) = names(arguments) {
+        show::complain(&format!("error: {wrong}\n"));
+        return ExitCode::FAILURE;
+    }
     match (&arguments.file, arguments.dialect) {
         (Some(file), _) => of_pipeline(file, wanted, colour),
-        (None, Some(dialect)) if arguments.staging && !dialect.has_staging() => {
-            show::complain("error: this dialect has no staging table\n");
-            ExitCode::FAILURE
-        }
         (None, Some(dialect)) => {
             let text = script(dialect, &arguments.schema, arguments.staging, wanted);
             show::print(&text);
@@ -61,6 +61,28 @@ pub(super) fn ddl(arguments: &DdlArguments, colour: Colour) -> ExitCode {
         }
         // The parser asks for one of the two.
         (None, None) => ExitCode::FAILURE,
+    }
+}
+
+/// What the dialect says of the names. Of a pipeline only the schemas have been looked at.
+fn names(arguments: &DdlArguments) -> Result<(), String> {
+    if let Some(dialect) = arguments.dialect {
+        let taken = dialect.takes(&arguments.schema);
+        taken.map_err(|rule| format!("the name of a schema {rule}"))?;
+    }
+    let Some(role) = &arguments.role else {
+        return Ok(());
+    };
+    match arguments.dialect {
+        Some(dialect) => dialect
+            .takes_role(role)
+            .map_err(|rule| format!("the name of a role {rule}")),
+        // Its dialects are not known yet: the shortest name that one of them takes.
+        None => Dialect::Postgres.takes(role).map_err(|_| {
+            "the name of a role for a pipeline has at most 63 bytes; name the `--dialect` for \
+             another"
+                .to_owned()
+        }),
     }
 }
 

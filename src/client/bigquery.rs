@@ -151,6 +151,26 @@ impl Client {
         self.call(Method::GET, url, None).await
     }
 
+    /// Which of these permissions we have on a table (`tables.testIamPermissions`).
+    ///
+    /// # Errors
+    /// By [`Class`].
+    pub async fn permissions(
+        &self,
+        dataset: &str,
+        name: &str,
+        asked: &[&str],
+    ) -> Result<Vec<String>, Error> {
+        let name = format!("{name}:testIamPermissions");
+        let url = self.at(&["datasets", dataset, "tables", &name]);
+        let body = json!({ "permissions": asked });
+        let answer = self.call(Method::POST, url, Some(&body)).await?;
+        // Of somebody who has none of them there is no list at all.
+        let held = answer.get("permissions").and_then(Value::as_array);
+        let held = held.into_iter().flatten().filter_map(Value::as_str);
+        Ok(held.map(str::to_owned).collect())
+    }
+
     async fn job(&self, sql: &str, texts: &[(&str, &str)]) -> Result<Done, Error> {
         let id = job_id()?;
         let deadline = Instant::now() + self.timeout;

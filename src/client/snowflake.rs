@@ -70,11 +70,12 @@ impl Session {
         let auth = match &settings.auth {
             Auth::Password(password) => AuthConfig::password(password.expose()),
             Auth::KeyPair { pem, passphrase } => AuthConfig::key_pair(match passphrase {
+                // Blank lines around it, which its reader minds, come easily with a variable.
                 Some(passphrase) => KeyPairConfig::from_encrypted_pem(
-                    pem.expose(),
+                    pem.expose().trim(),
                     passphrase.expose().as_bytes().to_vec(),
                 ),
-                None => KeyPairConfig::from_pem(pem.expose()),
+                None => KeyPairConfig::from_pem(pem.expose().trim()),
             }),
         };
         let query = QueryConfig::new().with_query_response_timeout(settings.timeout);
@@ -112,6 +113,9 @@ fn session(settings: &Settings) -> SessionConfig {
     let mut session = SessionConfig::new()
         .with_database(&settings.database)
         .with_session_parameter("TIMEZONE", Value::from("UTC"))
+        // Times and days come as text of ISO 8601; an account may have set that other text is read.
+        .with_session_parameter("TIMESTAMP_INPUT_FORMAT", Value::from("AUTO"))
+        .with_session_parameter("DATE_INPUT_FORMAT", Value::from("AUTO"))
         .with_session_parameter("QUERY_TAG", Value::from("trunkline"))
         // A statement that failed must not leave half a transaction to be committed.
         .with_session_parameter("TRANSACTION_ABORT_ON_ERROR", Value::from(true))

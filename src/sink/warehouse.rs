@@ -30,6 +30,7 @@ mod row;
 mod schema;
 mod snowflake;
 mod sqlite;
+mod staged;
 mod store;
 mod synapse;
 mod thread;
@@ -157,8 +158,8 @@ pub fn script(dialect: Dialect, schema: &str, staging: bool, wanted: Script<'_>)
                 Dialect::Postgres => postgres::shown(schema, staging),
                 Dialect::Synapse => synapse::shown(schema, staging),
                 Dialect::Redshift => redshift::shown(schema, staging),
-                Dialect::Snowflake => snowflake::shown(schema),
-                Dialect::BigQuery => bigquery::shown(schema),
+                Dialect::Snowflake => snowflake::shown(schema, staging),
+                Dialect::BigQuery => bigquery::shown(schema, staging),
             };
             statements
                 .iter()

@@ -1,10 +1,12 @@
 //! Who asks for tokens, and with what: the emulator takes everybody.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use trunkline::client::bigquery::{Auth, Class, Client, ServiceAccount, Settings, Url};
+use trunkline::setting::Secret;
 
 use crate::front::{Fault, Front};
 use crate::program::environment;
@@ -23,7 +25,10 @@ fn client(url: &str, auth: Auth) -> Client {
 }
 
 fn account(url: &str) -> Auth {
-    let key = key();
+    account_with(url, key())
+}
+
+fn account_with(url: &str, key: &str) -> Auth {
     let file = serde_json::json!({
         "type": "service_account", "client_email": "loader@p.iam.gserviceaccount.com",
         "private_key_id": "k1", "private_key": key, "token_uri": format!("{url}/token"),
@@ -40,15 +45,17 @@ fn python() -> Command {
 /// A private key that was made for this run.
 fn key() -> &'static str {
     static KEY: OnceLock<String> = OnceLock::new();
-    KEY.get_or_init(|| {
-        let script = "from cryptography.hazmat.primitives import serialization as s\n\
+    KEY.get_or_init(new_key)
+}
+
+fn new_key() -> String {
+    let script = "from cryptography.hazmat.primitives import serialization as s\n\
             from cryptography.hazmat.primitives.asymmetric import rsa\n\
             key = rsa.generate_private_key(65537, 2048)\n\
             print(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, \
             s.NoEncryption()).decode())\n";
-        let output = python().args(["-c", script]).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    })
+    let output = python().args(["-c", script]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn granted(token: &str) -> String {
@@ -104,37 +111,65 @@ async fn a_key_that_is_revoked_says_so() {
     assert_eq!(error.class, Class::Busy);
 }
 
-/// The assertion is a JWT that the account's public key verifies (by OpenSSL, not by us).
+/// A server that is as strict as Google's, and verifies the signature (by OpenSSL, not by us).
 #[tokio::test]
-async fn the_assertion_is_signed() {
-    let front = Front::start("").await;
-    front.will(Fault::Answer("/token", 400, "{}".to_owned()));
-    let client = client(&front.url, account(&front.url));
-    client.run("SELECT 1", &[]).await.unwrap_err();
-    let body = front.seen()[0].body.clone();
-    let (_, assertion) = body.split_once("assertion=").unwrap();
+async fn a_strict_server_gives_a_token_for_the_right_key_alone() {
     let folder = tempfile::tempdir().unwrap();
-    let script = "import sys, jwt\n\
+    let file = folder.path().join("key.pub");
+    let script = "import sys\n\
         from cryptography.hazmat.primitives import serialization as s\n\
-        key = s.load_pem_private_key(open(sys.argv[1], 'rb').read(), None).public_key()\n\
-        claims = jwt.decode(sys.argv[2], key, algorithms=['RS256'], audience=sys.argv[3])\n\
-        print(claims['iss'], claims['exp'] - claims['iat'], claims['scope'])\n";
-    let file = folder.path().join("key.pem");
-    std::fs::write(&file, key()).unwrap();
-    let output = python()
-        .args(["-c", script, file.to_str().unwrap(), assertion])
-        .arg(format!("{}/token", front.url))
-        .output()
+        key = s.load_pem_private_key(sys.argv[1].encode(), None).public_key()\n\
+        open(sys.argv[2], 'wb').write(key.public_bytes(s.Encoding.PEM, \
+        s.PublicFormat.SubjectPublicKeyInfo))\n";
+    let made = python()
+        .args(["-c", script, key()])
+        .arg(&file)
+        .status()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    let expected =
-        "loader@p.iam.gserviceaccount.com 3600 https://www.googleapis.com/auth/bigquery\n";
-    assert_eq!(
-        said,
-        expected,
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
+    assert!(made.success());
+    let strict = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/warehouse_bigquery/strict.py"
     );
+    let mut child = python()
+        .arg(strict)
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    said.read_line(&mut port).unwrap();
+    let _child = Killed(child);
+    let url = format!("http://127.0.0.1:{}", port.trim());
+    let good = client(&url, account(&url));
+    good.run("SELECT 1", &[]).await.unwrap();
+    // All tokens are revoked: one refusal, one new token, and on.
+    let http = trunkline::client::http::client(Duration::from_secs(5)).unwrap();
+    http.get(format!("{url}/revoke")).send().await.unwrap();
+    good.run("SELECT 2", &[]).await.unwrap();
+    let stranger = client(&url, account_with(&url, &new_key()));
+    let error = stranger.run("SELECT 1", &[]).await.unwrap_err();
+    assert_eq!(error.class, Class::Setup);
+    let told = format!("{error} {error:?}");
+    assert!(
+        told.contains("invalid_grant") && !told.contains("PRIVATE"),
+        "{told}"
+    );
+    // Nobody is let in without one, or with one of somebody's making.
+    for auth in [Auth::None, Auth::Token(Secret::new("token-0"))] {
+        let error = client(&url, auth).run("SELECT 1", &[]).await.unwrap_err();
+        assert_eq!(error.class, Class::Setup, "{error}");
+    }
+}
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ async fn pass(
     }
     // The stand-in for BigQuery knows no keys that are not enforced.
     let keys = regex::Regex::new(r",\\n\s+PRIMARY KEY \([^)]*\) NOT ENFORCED").unwrap();
-    let text = keys.replace_all(&text, "").into_owned();
+    let text = bound(keys.replace_all(&text, "").into_owned());
     let client = trunkline::client::http::client(std::time::Duration::from_secs(60)).unwrap();
     let mut request = client.request(method, format!("{target}{uri}")).body(text);
     for name in ["authorization", "content-type", "accept"] {
@@ -125,6 +125,35 @@ async fn pass(
             }
         }
     }
+}
+
+/// The stand-in for BigQuery gives a query of several statements no parameters: here they are written
+/// into it. What came is kept as it came.
+fn bound(text: String) -> String {
+    let Ok(mut job) = serde_json::from_str::<serde_json::Value>(&text) else {
+        return text;
+    };
+    let Some(query) = job.pointer_mut("/configuration/query") else {
+        return text;
+    };
+    let sql = query["query"].as_str().unwrap_or_default().to_owned();
+    if !sql.contains("BEGIN TRANSACTION") {
+        return text;
+    }
+    let parameters = query["queryParameters"].as_array().cloned();
+    let parameters = parameters.unwrap_or_default();
+    let name = regex::Regex::new("@([a-z_]+[0-9]*)").unwrap();
+    let sql = name.replace_all(&sql, |found: &regex::Captures<'_>| {
+        let mut known = parameters.iter();
+        let parameter = known.find(|parameter| parameter["name"] == found[1]);
+        let parameter = parameter.unwrap_or_else(|| panic!("no parameter {}", &found[1]));
+        let value = parameter["parameterValue"]["value"].as_str().unwrap();
+        let value = value.replace('\\', "\\\\").replace('\'', "\\'");
+        format!("'{}'", value.replace('\n', "\\n"))
+    });
+    query["query"] = sql.into_owned().into();
+    query["queryParameters"] = serde_json::json!([]);
+    job.to_string()
 }
 
 fn answer(status: u16, body: Bytes) -> Response<Body> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use trunkline::diagnostic::{Report, Span};
 use trunkline::event::{Batch, Event, Origin, PathSet, Provenance};
-use trunkline::failure::{Failure, Kind};
+use trunkline::failure::{Failure, Kind, Which};
 use trunkline::observe::{NodeKind, Observer};
 use trunkline::setting::{Fields, Key, Node, Value};
 use trunkline::sink::warehouse::{Config, Warehouse};
@@ -128,6 +128,76 @@ pub fn events(seed: u64, count: usize) -> Vec<String> {
     (0..count).map(|_| event(&mut dice)).collect()
 }
 
+/// Good events, and with each thing that can be wrong with one: what is refused by the direct load is
+/// refused by the staged one too, for the same reason.
+pub fn bad_events() -> Vec<String> {
+    let (long, fits) = ("é".repeat(256), "\u{1f600}".repeat(255));
+    let event =
+        |n: usize, more: &str| format!(r#"{{"event_id":"e{n}","interaction_id":"i",{more}}}"#);
+    let at = r#""timestamp":"2026-01-02T03:04:05Z""#;
+    let time = |text: &str| format!(r#""timestamp":"{text}""#);
+    let with = |name: &str, text: &str| format!(r#"{at},"{name}":{text}"#);
+    let mores = [
+        at.to_owned(),
+        time("2026-02-29T03:04:05.000Z"),
+        time("2024-02-29T03:04:05.000Z"),
+        time("2026-01-02T24:04:05.000Z"),
+        time("2026-01-02T23:60:05.000Z"),
+        time("2026-04-31T03:04:05.000Z"),
+        time("0000-01-01T03:04:05.000Z"),
+        time("0001-01-01T00:00:00.000Z"),
+        time("9999-12-31T23:59:59.999Z"),
+        time("2026-01-02T03:04:05.000"),
+        time("x2026-01-02T03:04:05.000Z"),
+        time("2026-01-02T03:04:05.000Z\\n"),
+        time("2100-02-29T03:04:05.000Z"),
+        time("1969-12-31T23:59:59.999Z"),
+        time(""),
+        with("state", "null"),
+        with("duration_seconds", "2147483647"),
+        with("duration_seconds", "-2147483648"),
+        with("duration_seconds", "2147483648"),
+        with("duration_seconds", "-2147483649"),
+        with("duration_seconds", "1.5"),
+        with("duration_seconds", "12345678901234567890"),
+        with("queue_name", &format!("\"{long}\"")),
+        with("queue_name", &format!("\"{fits}\"")),
+        with("agent_id", &format!("\"{fits}a\"")),
+        with("direction", &format!("\"{}\"", "d".repeat(51))),
+        with("direction", &format!("\"{}\"", " ".repeat(50))),
+        with("recording_url", &format!("\"{}\"", "u".repeat(2_049))),
+        with("recording_url", &format!("\"{}\"", "u".repeat(2_048))),
+        with("state", &format!("\"{}\"", "s".repeat(100_000))),
+    ];
+    let mut events: Vec<String> = mores
+        .iter()
+        .enumerate()
+        .map(|(n, more)| event(n, more))
+        .collect();
+    events.push(format!(r#"{{"interaction_id":"i",{at}}}"#));
+    events.push(format!(r#"{{"event_id":"e",{at}}}"#));
+    events.push(r#"{"event_id":"","timestamp":"never"}"#.to_owned());
+    events
+}
+
+/// Why which events were refused.
+#[allow(dead_code, reason = "not every test has any refused")]
+pub fn refused(failure: &Failure) -> Vec<(String, Which)> {
+    let losses = failure.losses().iter();
+    let mut all: Vec<_> = losses
+        .map(|loss| {
+            assert_eq!(loss.kind, Kind::Rejected, "{failure}");
+            let mut which = loss.which.clone();
+            if let Which::Only(origins) = &mut which {
+                origins.sort();
+            }
+            (loss.cause.message.to_string(), which)
+        })
+        .collect();
+    all.sort_by(|one, other| one.0.cmp(&other.0));
+    all
+}
+
 /// The columns of each table that are to be the same everywhere; `(name, columns)`.
 pub const TABLES: &[(&str, &[&str])] = &[
     (
@@ -182,16 +252,20 @@ pub type Rows = Vec<Vec<Option<String>>>;
 
 /// What SQLite holds after the same events in one batch.
 pub async fn expected(events: &[String]) -> Vec<Rows> {
+    judged(events).await.0
+}
+
+/// The same, with what SQLite refuses.
+pub async fn judged(events: &[String]) -> (Vec<Rows>, Option<Failure>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.db");
     let config = config(&[("path", path.to_str().unwrap())]);
     let warehouse = open(&config).await.unwrap();
-    warehouse.write(batch(events)).await.unwrap();
+    let failure = warehouse.write(batch(events)).await.err();
     drop(warehouse);
-    TABLES
-        .iter()
-        .map(|(table, columns)| rows(&path, table, columns))
-        .collect()
+    let tables = TABLES.iter();
+    let tables = tables.map(|(table, columns)| rows(&path, table, columns));
+    (tables.collect(), failure)
 }
 
 fn rows(path: &Path, table: &str, columns: &[&str]) -> Rows {

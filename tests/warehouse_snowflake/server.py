@@ -9,13 +9,17 @@ JSON, with ids, and checks passwords. The databases lie in FOLDER and outlive th
 import base64
 import datetime
 import decimal
+import hashlib
 import importlib
 import json
+import pathlib
 import sys
 import uuid
 
 import duckdb
+import jwt
 import uvicorn
+from cryptography.hazmat.primitives import serialization
 from fakesnow.cursor import FakeSnowflakeCursor
 from fakesnow.instance import FakeSnow
 from snowflake.connector.errors import ProgrammingError
@@ -68,6 +72,11 @@ def executed(cursor, statement, *arguments, **named):
     if not isinstance(statement, exp.Create) or (table and table.name.lower() == "merge_candidates"):
         statement.set("text_lengths", None)
         statement.set("table_comment", None)
+    # DuckDB has one schema for temporary tables, Snowflake has them in all: here they are tables like
+    # others, with the length of no column noted.
+    properties = statement.args.get("properties") if isinstance(statement, exp.Create) else None
+    if properties and properties.find(exp.TemporaryProperty):
+        properties.find(exp.TemporaryProperty).pop()
     try:
         return execute(cursor, statement, *arguments, **named)
     except duckdb.ConstraintException:
@@ -83,13 +92,36 @@ def changed(response, body):
     return JSONResponse(body, status_code=response.status_code, headers=headers)
 
 
+def key_is_right(data):
+    """Snowflake's rules for log-in by a key pair ("Key-pair authentication"): the token is a JWT that
+    the user's public key verifies, of at most an hour, from ACCOUNT.USER with the key's fingerprint,
+    about ACCOUNT.USER, both in capitals."""
+    pem = (pathlib.Path(sys.argv[2]) / "loader.pub").read_bytes()
+    public = serialization.load_pem_public_key(pem)
+    der = public.public_bytes(serialization.Encoding.DER,
+                              serialization.PublicFormat.SubjectPublicKeyInfo)
+    print_of_it = base64.b64encode(hashlib.sha256(der).digest()).decode()
+    subject = f"{data['ACCOUNT_NAME']}.{data['LOGIN_NAME']}".upper()
+    try:
+        claims = jwt.decode(data["TOKEN"], public, algorithms=["RS256"],
+                            options={"require": ["exp", "iat", "iss", "sub"]})
+    except jwt.InvalidTokenError:
+        return False
+    return (claims["iss"] == f"{subject}.SHA256:{print_of_it}" and claims["sub"] == subject
+            and 0 < claims["exp"] - claims["iat"] <= 3600 and "PASSWORD" not in data)
+
+
 async def login(request):
     body = json.loads(await request.body())
     data = body["data"]
-    if data.get("PASSWORD") != "right":
-        message = "Incorrect username or password was specified."
-        refused = {"code": "390100", "message": message, "success": False, "data": None}
-        return JSONResponse(refused)
+    if data.get("AUTHENTICATOR") == "SNOWFLAKE_JWT":
+        refusal = None if key_is_right(data) else ("390144", "JWT token is invalid.")
+    else:
+        refusal = None if data.get("PASSWORD") == "right" else (
+            "390100", "Incorrect username or password was specified.")
+    if refusal:
+        code, message = refusal
+        return JSONResponse({"code": code, "message": message, "success": False, "data": None})
     data.setdefault("SESSION_PARAMETERS", {})
     # Every database has that schema, and a session starts in it.
     request.scope["query_string"] += b"&schemaName=PUBLIC"

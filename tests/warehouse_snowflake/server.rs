@@ -50,6 +50,27 @@ impl Server {
         ]
     }
 
+    /// A user's key pair: the server knows the public key from now on. The private key, and the same
+    /// under the passphrase `open`.
+    pub fn key(&self) -> [String; 2] {
+        let script = "import sys\n\
+            from cryptography.hazmat.primitives import serialization as s\n\
+            from cryptography.hazmat.primitives.asymmetric import rsa\n\
+            key = rsa.generate_private_key(65537, 2048)\n\
+            for lock in [s.NoEncryption(), s.BestAvailableEncryption(b'open')]:\n\
+            \x20   print(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, lock).decode())\n\
+            open(sys.argv[1], 'wb').write(key.public_key().public_bytes(s.Encoding.PEM, \
+            s.PublicFormat.SubjectPublicKeyInfo))\n";
+        let output = Command::new(environment("fakesnow-0.12.1").join("bin/python"))
+            .args(["-c", script])
+            .arg(self.folder.path().join("loader.pub"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let (plain, locked) = said.split_once("\n\n").unwrap();
+        [plain.to_owned() + "\n", locked.trim_start().to_owned()]
+    }
+
     async fn session(&self) -> Session {
         let settings = Settings {
             account: "org-account".to_owned(),

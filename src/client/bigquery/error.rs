@@ -102,6 +102,8 @@ impl Error {
         let said = text("/message").unwrap_or_default();
         let class = match (status, reason) {
             (_, "") => by_status(status),
+            // What it cannot do today it cannot do tomorrow.
+            (501, _) => Class::Setup,
             // Any reason of one that is ill.
             (500.., _) => Class::Busy,
             _ => class(reason, said),
@@ -167,7 +169,7 @@ impl Error {
 
 fn by_status(status: u16) -> Class {
     match status {
-        408 | 409 | 429 | 500.. => Class::Busy,
+        408 | 409 | 429 | 500 | 502.. => Class::Busy,
         _ => Class::Setup,
     }
 }
@@ -186,8 +188,10 @@ fn class(reason: &str, said: &str) -> Class {
         | "stopped"
         | "timeout"
         | "duplicate" => Class::Busy,
-        // Two statements that change one table; BigQuery has no reason of its own for it.
-        "invalidQuery" if said.contains("concurrent update") => Class::Busy,
+        // Two statements or transactions that change one table, or too many that wait to; BigQuery has
+        // no reason of its own for it.
+        _ if said.contains("concurrent update") => Class::Busy,
+        _ if said.contains("Too many DML statements outstanding") => Class::Busy,
         "invalidQuery" | "invalid" => Class::Query,
         _ => Class::Setup,
     }
@@ -217,28 +221,76 @@ mod tests {
 
     #[test]
     fn reasons_have_a_class() {
-        for (status, reason, expected) in [
-            (403, "rateLimitExceeded", Class::Busy),
-            (403, "quotaExceeded", Class::Busy),
-            (503, "backendError", Class::Busy),
-            (500, "", Class::Busy),
-            (502, "accessDenied", Class::Busy),
-            (429, "", Class::Busy),
-            (400, "invalidQuery", Class::Query),
-            (404, "notFound", Class::Setup),
-            (403, "accessDenied", Class::Setup),
-            (401, "authError", Class::Setup),
-            (400, "", Class::Setup),
+        for (what, status, reason, expected) in [
+            ("throttled", 403, "rateLimitExceeded", Class::Busy),
+            ("throttled", 400, "jobRateLimitExceeded", Class::Busy),
+            ("throttled, no reason", 429, "", Class::Busy),
+            ("over quota for the day", 403, "quotaExceeded", Class::Busy),
+            (
+                "another job at the table",
+                400,
+                "resourceInUse",
+                Class::Busy,
+            ),
+            (
+                "the table is not to be had",
+                400,
+                "tableUnavailable",
+                Class::Busy,
+            ),
+            ("ill", 503, "backendError", Class::Busy),
+            ("ill", 500, "internalError", Class::Busy),
+            ("ill", 400, "jobBackendError", Class::Busy),
+            ("ill", 400, "jobInternalError", Class::Busy),
+            ("ill, no reason", 500, "", Class::Busy),
+            ("ill, whatever it says", 502, "accessDenied", Class::Busy),
+            ("out of time", 400, "timeout", Class::Busy),
+            ("stopped by somebody", 200, "stopped", Class::Busy),
+            ("there already", 409, "duplicate", Class::Busy),
+            ("a value or a statement", 400, "invalidQuery", Class::Query),
+            ("a value or a statement", 400, "invalid", Class::Query),
+            ("no such table", 404, "notFound", Class::Setup),
+            ("no right", 403, "accessDenied", Class::Setup),
+            ("an expired token", 401, "authError", Class::Setup),
+            ("nobody pays", 403, "billingNotEnabled", Class::Setup),
+            ("blocked", 403, "blocked", Class::Setup),
+            ("more than it has", 400, "resourcesExceeded", Class::Setup),
+            ("not made yet", 501, "notImplemented", Class::Setup),
+            ("not made yet, no reason", 501, "", Class::Setup),
+            ("no reason", 400, "", Class::Setup),
         ] {
             assert_eq!(
                 answer(status, reason, "m").class,
                 expected,
-                "{status} {reason}"
+                "{what}: {status} {reason}"
             );
         }
-        let message = "Could not serialize access to table t due to concurrent update";
-        let error = json!({ "reason": "invalidQuery", "message": message });
-        assert_eq!(Error::reported(&error).class, Class::Busy);
+        for (reason, message) in [
+            (
+                "invalidQuery",
+                "Could not serialize access to table t due to concurrent update",
+            ),
+            (
+                "invalidQuery",
+                "Query error: Transaction is aborted due to concurrent update against table t. Transaction ID: x at [3:1]",
+            ),
+            (
+                "resourcesExceeded",
+                "Resources exceeded during query execution: Too many DML statements outstanding against table t, limit is 20.",
+            ),
+        ] {
+            let error = json!({ "reason": reason, "message": message });
+            assert_eq!(Error::reported(&error).class, Class::Busy, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_job_says_the_same_as_a_request() {
+        let error = json!({ "reason": "invalidQuery", "message": "m" });
+        assert_eq!(Error::reported(&error).class, Class::Query);
+        assert_eq!(Error::reported(&json!({})).class, Class::Setup);
+        let wait = Some(Duration::from_secs(7));
+        assert_eq!(Error::answered(429, &json!({}), wait).retry_after, wait);
     }
 
     #[test]

@@ -167,24 +167,38 @@ mod tests {
 
     #[test]
     fn numbers_have_a_class() {
-        for (code, expected) in [
-            ("390112", Class::Expired),
-            ("390114", Class::Expired),
-            ("390104", Class::Expired),
-            ("000604", Class::Busy),
-            ("000625", Class::Busy),
-            ("000904", Class::Setup),
-            ("002003", Class::Setup),
-            ("003001", Class::Setup),
-            ("000606", Class::Setup),
-            ("390201", Class::Setup),
-            ("100038", Class::Data),
-            ("100072", Class::Data),
-            ("100090", Class::Setup),
-            ("261000", Class::Busy),
-            ("", Class::Busy),
+        for (what, code, expected) in [
+            ("no such session", "390104", Class::Expired),
+            ("the session is gone", "390111", Class::Expired),
+            ("the session has expired", "390112", Class::Expired),
+            ("no such master token", "390113", Class::Expired),
+            ("its token has expired", "390114", Class::Expired),
+            ("its master token has expired", "390115", Class::Expired),
+            ("an internal error", "000603", Class::Busy),
+            ("cancelled", "000604", Class::Busy),
+            ("waited too long for a lock", "000625", Class::Busy),
+            ("out of time", "000630", Class::Busy),
+            ("an internal error", "300005", Class::Busy),
+            ("a number of the driver's", "261000", Class::Busy),
+            ("no number", "", Class::Busy),
+            ("syntax", "001003", Class::Setup),
+            ("no such column", "000904", Class::Setup),
+            ("no such table", "002003", Class::Setup),
+            ("no right", "003001", Class::Setup),
+            ("no warehouse", "000606", Class::Setup),
+            ("no database", "090105", Class::Setup),
+            ("over the quota of its monitor", "090073", Class::Setup),
+            ("a wrong password", "390100", Class::Setup),
+            ("a wrong key", "390144", Class::Setup),
+            ("no such role", "390189", Class::Setup),
+            ("no such object at log-in", "390201", Class::Setup),
+            ("two rows for one key", "100090", Class::Setup),
+            ("a number that is none", "100038", Class::Data),
+            ("a time that is none", "100035", Class::Data),
+            ("NULL where none may be", "100072", Class::Data),
+            ("too long", "100078", Class::Data),
         ] {
-            assert_eq!(Error::numbered(code, "m").class, expected, "{code}");
+            assert_eq!(Error::numbered(code, "m").class, expected, "{what}: {code}");
         }
     }
 
@@ -214,10 +228,18 @@ mod tests {
 
     #[test]
     fn statuses_have_a_class() {
-        assert_eq!(Error::network("HTTP 503: busy").class, Class::Busy);
-        assert_eq!(Error::network("HTTP 429: slow").class, Class::Busy);
-        assert_eq!(Error::network("HTTP 401: who").class, Class::Expired);
-        assert_eq!(Error::network("HTTP 403: no").class, Class::Setup);
-        assert_eq!(Error::network("network error").class, Class::Busy);
+        for (text, expected) in [
+            ("HTTP 503: busy", Class::Busy),
+            ("HTTP 500: ill", Class::Busy),
+            ("HTTP 429: slow", Class::Busy),
+            ("HTTP 408: late", Class::Busy),
+            ("HTTP 401: who", Class::Expired),
+            ("HTTP 403: no", Class::Setup),
+            ("HTTP 404: nobody", Class::Setup),
+            ("HTTP x", Class::Busy),
+            ("network error", Class::Busy),
+        ] {
+            assert_eq!(Error::network(text).class, expected, "{text}");
+        }
     }
 }

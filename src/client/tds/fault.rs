@@ -127,9 +127,13 @@ impl fmt::Display for Fault {
 
 fn classify(number: u32) -> Class {
     match number {
-        // Deadlock, lock time-out, out of memory or workers, throttled, moved, not yet up, paused.
+        // Deadlock, lock time-out, conflict of updates, moved, out of memory or workers, throttled,
+        // not yet up, paused.
         1205
         | 1222
+        | 3960
+        | 615
+        | 4221
         | 701
         | 8645
         | 10928
@@ -192,31 +196,45 @@ mod tests {
 
     #[test]
     fn each_number_has_its_class() {
-        for (number, class) in [
-            (1205, Class::Busy),
-            (10928, Class::Busy),
-            (10929, Class::Busy),
-            (40197, Class::Busy),
-            (40501, Class::Busy),
-            (40613, Class::Busy),
-            (49919, Class::Busy),
-            (42108, Class::Busy),
-            (18456, Class::Denied),
-            (229, Class::Denied),
-            (40615, Class::Denied),
-            (208, Class::Missing),
-            (207, Class::Missing),
-            (2627, Class::Row),
-            (2601, Class::Row),
-            (515, Class::Row),
-            (8152, Class::Row),
-            (2628, Class::Row),
-            (245, Class::Row),
-            (241, Class::Row),
-            (102, Class::Other),
-            (110_802, Class::Other),
+        for (what, number, class) in [
+            ("deadlock", 1205, Class::Busy),
+            ("lock time-out", 1222, Class::Busy),
+            ("conflict of updates", 3960, Class::Busy),
+            ("the database has moved", 615, Class::Busy),
+            ("log-in waits for a secondary", 4221, Class::Busy),
+            ("out of memory", 701, Class::Busy),
+            ("out of memory grants", 8645, Class::Busy),
+            ("throttled: workers", 10928, Class::Busy),
+            ("throttled: busy", 10929, Class::Busy),
+            ("the service moves it", 40197, Class::Busy),
+            ("throttled", 40501, Class::Busy),
+            ("over the quota of its size", 40544, Class::Busy),
+            ("throttled: log", 40552, Class::Busy),
+            ("not up", 40613, Class::Busy),
+            ("throttled: requests", 49918, Class::Busy),
+            ("throttled: subscription", 49920, Class::Busy),
+            ("paused", 42108, Class::Busy),
+            ("resuming", 42109, Class::Busy),
+            ("log-in, or an expired token", 18456, Class::Denied),
+            ("an expired password", 18488, Class::Denied),
+            ("no such database", 4060, Class::Denied),
+            ("no right", 229, Class::Denied),
+            ("the firewall", 40615, Class::Denied),
+            ("no such table", 208, Class::Missing),
+            ("no such column", 207, Class::Missing),
+            ("key", 2627, Class::Row),
+            ("key", 2601, Class::Row),
+            ("NULL", 515, Class::Row),
+            ("check", 547, Class::Row),
+            ("too long", 8152, Class::Row),
+            ("too long", 2628, Class::Row),
+            ("conversion", 245, Class::Row),
+            ("conversion of a time", 241, Class::Row),
+            ("overflow", 8115, Class::Row),
+            ("syntax", 102, Class::Other),
+            ("anything of the pool's own", 110_802, Class::Other),
         ] {
-            assert_eq!(server(number, 14).class(), class, "{number}");
+            assert_eq!(server(number, 14).class(), class, "{what}: {number}");
         }
     }
 

@@ -1,19 +1,22 @@
-//! The warehouse in BigQuery: one MERGE for each table, each a job that happens as a whole or not.
+//! The warehouse in BigQuery: each load is one job, in which one transaction merges into all tables.
 //!
-//! Jobs are not bound together: BigQuery's transactions of several statements are aborted when
-//! another writer touches the same table, while single statements wait for each other. So the facts
-//! are written after what they refer to: a crash in between leaves dimensions and recordings whose
-//! facts are delivered again, and a guarded MERGE that runs twice changes nothing the second time.
+//! Keys are not enforced, and two MERGEs that only insert do not wait for each other: at the same time
+//! both would insert the same new key. So there is one writer. A transaction that meets somebody else's
+//! is aborted, which passes. A load of several megabytes is several transactions, facts after what they
+//! refer to: a crash in between leaves dimensions and recordings whose facts are delivered again, and a
+//! guarded MERGE that runs twice changes nothing the second time.
 
+mod load;
 mod probe;
 mod settings;
+mod staging;
 
 use serde_json::Value;
 
 use super::config::{Config, Target};
+use super::dialect::merge::columns as columns_of;
 use super::dialect::{self, ROWS, Words};
-use super::json;
-use super::load::{Load, Part};
+use super::load::Load;
 use super::model::{FACTS, FRESHNESS, MERGES, Merge, TABLES, VIEWS};
 use super::refusal::Refusal;
 use super::row::Cells;
@@ -24,6 +27,7 @@ use crate::failure::{Cause, Failure, Kind};
 use crate::layer::Finding;
 
 pub use settings::Settings;
+use staging::Staging;
 
 /// The dialect's words.
 const WORDS: dialect::BigQuery = dialect::BigQuery;
@@ -31,8 +35,11 @@ const WORDS: dialect::BigQuery = dialect::BigQuery;
 /// A client with its statements.
 pub(super) struct BigQuery {
     client: Client,
-    /// The merge of each of [`MERGES`].
+    schema: String,
+    source_system: String,
+    /// The merge of each of [`MERGES`], to be proved.
     merges: Vec<String>,
+    staging: Option<Staging>,
 }
 
 impl Store for BigQuery {
@@ -41,20 +48,22 @@ impl Store for BigQuery {
         bring_up(&client, config).await?;
         let store = Self {
             client,
+            schema: config.schema.clone(),
+            source_system: config.source_system.clone(),
+            staging: config.staging.then(|| Staging::new(&config.schema)),
             merges: MERGES.iter().map(|of| merge(&config.schema, of)).collect(),
         };
-        for merge in &store.merges {
-            let proved = store.client.prove(merge, &[(ROWS, "[]")]).await;
-            proved.map_err(|error| unusable(&error))?;
-        }
+        let proved = store.prove().await;
+        proved.map_err(|error| unusable(&error))?;
         Ok(store)
     }
 
     async fn load(&mut self, load: &Load<'_>) -> Result<Written, Trouble> {
-        let mut parts: Vec<&Part<'_>> = load.parts.iter().collect();
-        parts.sort_by_key(|part| turn(part.merge));
-        for part in parts {
-            self.merge(part).await?;
+        for script in load::scripts(&self.schema, load) {
+            let ran = self.client.run(&script.text(), &script.bound()).await;
+            if let Err(error) = ran {
+                return Err(self.trouble(error).await);
+            }
         }
         // A job says how many rows it changed, but not always: nobody needs it.
         Ok(Written::default())
@@ -62,10 +71,20 @@ impl Store for BigQuery {
 
     async fn stage(
         &mut self,
-        _: &[Cells<'_>],
-        _: &Load<'_>,
+        cells: &[Cells<'_>],
+        also: &Load<'_>,
     ) -> Result<Vec<(Refusal, usize)>, Trouble> {
-        Err(Failure::fatal("warehouse_error", "`staging` is not for BigQuery").into())
+        let Some(staging) = &self.staging else {
+            unreachable!("only a configuration with `staging` asks for it");
+        };
+        let (schema, source) = (&self.schema, &self.source_system);
+        match staging
+            .write(&self.client, schema, cells, also, source)
+            .await
+        {
+            Ok(found) => Ok(found),
+            Err(error) => Err(self.trouble(error).await),
+        }
     }
 
     async fn probe(config: &Config) -> Vec<Finding> {
@@ -74,33 +93,30 @@ impl Store for BigQuery {
 }
 
 impl BigQuery {
-    async fn merge(&self, part: &Part<'_>) -> Result<(), Trouble> {
-        let place = MERGES
-            .iter()
-            .position(|merge| merge.table == part.merge.table);
-        let merge = place.and_then(|place| self.merges.get(place));
-        let merge = merge.unwrap_or_else(|| unreachable!("all merges are in the list"));
-        for rows in json::texts(part, "Z") {
-            if let Err(error) = self.client.run(merge, &[(ROWS, &rows)]).await {
-                return Err(self.trouble(error, merge, part).await);
-            }
+    /// Lets BigQuery look at every merge, on no rows. It does not look into a job of several
+    /// statements.
+    async fn prove(&self) -> Result<(), Error> {
+        for merge in &self.merges {
+            self.client.prove(merge, &[(ROWS, "[]")]).await?;
         }
         Ok(())
     }
 
     /// BigQuery has one reason for a statement and for a value that it does not take. If the
-    /// statement alone is good it is the value.
-    async fn trouble(&self, error: Error, merge: &str, part: &Part<'_>) -> Trouble {
+    /// statements alone are good it is the value.
+    async fn trouble(&self, error: Error) -> Trouble {
         if error.class != Class::Query {
             return failure(&error).into();
         }
-        match self.client.prove(merge, &[(ROWS, "[]")]).await {
+        match self.prove().await {
             Err(error) if error.class == Class::Query => unusable(&error).into(),
             Err(error) => failure(&error).into(),
             Ok(()) => {
                 // The message may repeat the value; a column's name is none.
-                let mut columns = part.merge.columns.iter();
-                Trouble::Refused(match columns.find(|name| error.names(name)) {
+                let columns = MERGES.iter().flat_map(|merge| merge.columns);
+                let named = columns.filter(|name| error.names(name));
+                // `date` and `hour` may be words of the message too.
+                Trouble::Refused(match named.max_by_key(|name| name.len()) {
                     Some(name) => format!("column `{name}` of the table refuses the row"),
                     None => "the table refuses the row".to_owned(),
                 })
@@ -110,7 +126,7 @@ impl BigQuery {
 }
 
 fn merge(schema: &str, merge: &Merge) -> String {
-    WORDS.merge(schema, merge, &WORDS.source(merge))
+    WORDS.merge(schema, merge, &WORDS.source(&columns_of(merge), ROWS))
 }
 
 /// What says that rows are there comes after them.
@@ -122,11 +138,22 @@ fn turn(merge: &Merge) -> u8 {
     }
 }
 
-/// All that a run says, in the order of one batch with rows for every table: each a job of its own.
-pub(super) fn shown(schema: &str) -> Vec<String> {
+/// All that a run says, in the order of one batch with rows for every table: one job.
+pub(super) fn shown(schema: &str, staged: bool) -> Vec<String> {
+    if staged {
+        return Staging::new(schema).shown();
+    }
     let mut merges = MERGES.to_vec();
     merges.sort_by_key(|merge| turn(merge));
-    merges.iter().map(|of| merge(schema, of)).collect()
+    let merges = merges.iter().enumerate().map(|(place, merge)| {
+        let source = WORDS.source(&columns_of(merge), &format!("{ROWS}{place}"));
+        WORDS.merge(schema, merge, &source)
+    });
+    let begin = std::iter::once(load::BEGIN.to_owned());
+    begin
+        .chain(merges)
+        .chain([load::COMMIT.to_owned()])
+        .collect()
 }
 
 async fn connect(config: &Config) -> Result<Client, Failure> {

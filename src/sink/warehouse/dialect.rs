@@ -2,7 +2,7 @@
 //! own words.
 
 mod bigquery;
-mod merge;
+pub(super) mod merge;
 mod postgres;
 mod redshift;
 mod snowflake;
@@ -46,9 +46,45 @@ impl Dialect {
         ("bigquery", Dialect::BigQuery),
     ];
 
-    /// Whether `staging: true` is for it.
-    pub fn has_staging(self) -> bool {
-        !matches!(self, Dialect::Snowflake | Dialect::BigQuery)
+    /// Whether a schema can have this name (for roles see [`Dialect::takes_role`]): one that the
+    /// database cuts off or cannot hold would be another's, or nobody's.
+    ///
+    /// # Errors
+    /// What is wrong with the name.
+    pub fn takes(self, name: &str) -> Result<(), String> {
+        if name.is_empty() || name.chars().any(char::is_control) {
+            return Err("has at least one character, and no control characters".to_owned());
+        }
+        let (length, most, unit) = match self {
+            Dialect::Sqlite => (0, 0, ""),
+            // NAMEDATALEN: what is longer is cut off without an error.
+            Dialect::Postgres => (name.len(), 63, "bytes"),
+            Dialect::Redshift => (name.len(), 127, "bytes"),
+            // `sysname` is NVARCHAR(128).
+            Dialect::Synapse => (name.encode_utf16().count(), 128, "letters"),
+            Dialect::Snowflake => (name.to_uppercase().chars().count(), 255, "letters"),
+            Dialect::BigQuery => (name.chars().count(), 1024, "letters"),
+        };
+        if length > most {
+            return Err(format!("has at most {most} {unit} in this dialect"));
+        }
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if self == Dialect::BigQuery && !name.chars().all(plain) {
+            return Err("has letters, digits and `_` in this dialect".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether a role can have this name.
+    ///
+    /// # Errors
+    /// What is wrong with the name.
+    pub fn takes_role(self, name: &str) -> Result<(), String> {
+        match self {
+            // Not a role's name, but that of somebody whom Google knows.
+            Dialect::BigQuery => Dialect::Sqlite.takes(name),
+            _ => self.takes(name),
+        }
     }
 
     pub(super) fn words(self) -> &'static dyn Words {
@@ -186,6 +222,9 @@ pub(super) fn whole(words: &dyn Words, schema: &str, table: &Table) -> String {
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
+
+#[cfg(test)]
+mod tests;
 
 /// Text that is safe in a line of comment.
 fn comment(text: &str) -> String {

@@ -1,20 +1,23 @@
 //! The warehouse in Snowflake: a session, and one transaction of its own for each load.
 //!
-//! A merge takes its rows from one bound text, so there is no staging table to fill and no limit of
-//! binds to keep; see `source` of the dialect.
+//! A merge takes its rows from one bound text, so there is no table to fill for it and no limit of
+//! binds to keep; see `source` of the dialect. Keys are not enforced, and MERGEs of one table wait for
+//! each other anyway: there is one writer.
 
 mod probe;
 mod settings;
+mod staging;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use super::config::{Config, Target};
+use super::dialect::merge::columns as columns_of;
 use super::dialect::{self, Words};
 use super::json;
 use super::load::Load;
-use super::model::MERGES;
+use super::model::{Kind, MERGES};
 use super::refusal::Refusal;
 use super::row::Cells;
 use super::schema::{self, Found};
@@ -24,6 +27,7 @@ use crate::failure::Failure;
 use crate::layer::Finding;
 
 pub use settings::Settings;
+use staging::Staging;
 
 /// The dialect's words.
 const WORDS: dialect::Snowflake = dialect::Snowflake;
@@ -33,6 +37,8 @@ pub(super) struct Snowflake {
     session: Arc<Session>,
     /// The merge of each of [`MERGES`].
     merges: Vec<String>,
+    staging: Option<Staging>,
+    source_system: String,
     /// Whether a transaction may be open: its locks would stand in everybody's way.
     begun: bool,
 }
@@ -44,6 +50,8 @@ impl Store for Snowflake {
         let mut store = Self {
             session: Arc::new(session),
             merges: merges(&config.schema),
+            staging: config.staging.then(|| Staging::new(&config.schema)),
+            source_system: config.source_system.clone(),
             begun: false,
         };
         store.prove().await?;
@@ -58,10 +66,12 @@ impl Store for Snowflake {
 
     async fn stage(
         &mut self,
-        _: &[Cells<'_>],
-        _: &Load<'_>,
+        cells: &[Cells<'_>],
+        also: &Load<'_>,
     ) -> Result<Vec<(Refusal, usize)>, Trouble> {
-        Err(Failure::fatal("warehouse_error", "`staging` is not for Snowflake").into())
+        self.begin().await?;
+        let written = self.write_staged(cells, also).await;
+        self.end(written).await
     }
 
     async fn probe(config: &Config) -> Vec<Finding> {
@@ -72,12 +82,26 @@ impl Store for Snowflake {
 impl Snowflake {
     /// Runs every statement on no rows, and takes it back: whatever is missing shows now.
     async fn prove(&mut self) -> Result<(), Failure> {
-        self.begin().await.map_err(Trouble::into_failure)?;
-        for merge in &self.merges {
-            let proved = self.session.run(merge, &["[]"]).await;
-            proved.map_err(failure)?;
+        if let Some(staging) = &self.staging {
+            let made = self.session.run(&staging.create, &[]).await;
+            made.map_err(failure)?;
         }
+        self.begin().await.map_err(Trouble::into_failure)?;
+        let proved = self.say_all().await;
+        proved.map_err(failure)?;
         self.roll_back().await
+    }
+
+    async fn say_all(&self) -> Result<(), Error> {
+        for merge in &self.merges {
+            self.session.run(merge, &["[]"]).await?;
+        }
+        if let Some(staging) = &self.staging {
+            staging
+                .write(&self.session, &[], &self.source_system)
+                .await?;
+        }
+        Ok(())
     }
 
     async fn begin(&mut self) -> Result<(), Trouble> {
@@ -104,6 +128,20 @@ impl Snowflake {
             }
         }
         Ok(Written { changed })
+    }
+
+    async fn write_staged(
+        &self,
+        cells: &[Cells<'_>],
+        also: &Load<'_>,
+    ) -> Result<Vec<(Refusal, usize)>, Error> {
+        let Some(staging) = &self.staging else {
+            unreachable!("only a configuration with `staging` asks for it");
+        };
+        let found = staging.write(&self.session, cells, &self.source_system);
+        let found = found.await?;
+        self.write(also).await?;
+        Ok(found)
     }
 
     /// Commits, or takes everything back.
@@ -157,14 +195,21 @@ impl Drop for Snowflake {
 fn merges(schema: &str) -> Vec<String> {
     let merges = MERGES.iter();
     merges
-        .map(|merge| WORDS.merge(schema, merge, &WORDS.source(merge)))
+        .map(|merge| WORDS.merge(schema, merge, &WORDS.source(&columns_of(merge))))
         .collect()
 }
 
 /// All that a run says, in the order of one batch with rows for every table.
-pub(super) fn shown(schema: &str) -> Vec<String> {
+pub(super) fn shown(schema: &str, staged: bool) -> Vec<String> {
     let mut all = vec!["BEGIN".to_owned()];
-    all.extend(merges(schema));
+    match staged {
+        true => {
+            let staging = Staging::new(schema);
+            all.insert(0, staging.create.clone());
+            all.extend(staging.shown());
+        }
+        false => all.extend(merges(schema)),
+    }
     all.push("COMMIT".to_owned());
     all
 }

@@ -56,7 +56,6 @@ impl Settings {
             let span = fields.span_of("timeout");
             fields.error("out-of-range", span, "`timeout` is at least `1s`");
         }
-        check_dataset(fields);
         Some(Self {
             project: project?,
             location,
@@ -100,18 +99,6 @@ fn read_project(fields: &mut Fields<'_>) -> Option<String> {
         return None;
     }
     Some(text)
-}
-
-/// The rule for datasets is narrower than that for schemas.
-fn check_dataset(fields: &mut Fields<'_>) {
-    let Some(node) = fields.node("schema") else {
-        return;
-    };
-    if node.as_text().is_some_and(|name| name.contains('-')) {
-        fields
-            .error("bad-name", node.span, "a dataset's name has no `-`")
-            .hint("letters, digits and `_`: `cc_analytics`");
-    }
 }
 
 fn read_login(fields: &mut Fields<'_>, has_url: bool) -> Option<Login> {

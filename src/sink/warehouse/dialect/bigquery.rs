@@ -3,12 +3,13 @@
 //! enforced; instead of indexes tables are partitioned by day and clustered.
 
 use super::super::model::{Column, Kind, Merge, Need, SOURCE_SYSTEM, Sorted, Table};
+use super::super::staged::Judging;
 use super::{Words, merge};
 
 /// The words of BigQuery.
 pub(in super::super) struct BigQuery;
 
-/// The name of the parameter that holds a merge's rows.
+/// The name of the parameter that holds a merge's rows; where there are several, with a number.
 pub(in super::super) const ROWS: &str = "rows";
 
 impl Words for BigQuery {
@@ -134,29 +135,55 @@ impl Words for BigQuery {
 }
 
 impl BigQuery {
-    /// The rows of a merge from the parameter [`ROWS`]: a JSON list of lists, in the order of the
-    /// columns. Nothing of a row is ever part of the statement.
-    pub(in super::super) fn source(&self, merge: &Merge) -> String {
-        let columns: Vec<String> = merge
-            .columns
+    /// Rows from a parameter: a JSON list of lists, in the order of the columns. Nothing of a row is
+    /// ever part of the statement.
+    pub(in super::super) fn source(&self, columns: &[(&str, Kind)], parameter: &str) -> String {
+        let columns: Vec<String> = columns
             .iter()
             .enumerate()
-            .map(|(place, name)| {
+            .map(|(place, (name, kind))| {
                 let text = format!("JSON_VALUE(r, '$[{place}]')");
-                let value = match merge::kind(merge, name) {
+                // Times from text of RFC 3339, days from that of ISO 8601.
+                let value = match kind {
                     Kind::Text(_) => text,
-                    Kind::Integer | Kind::Long => format!("CAST({text} AS INT64)"),
-                    // From text of RFC 3339 and ISO 8601.
-                    Kind::Timestamp => format!("CAST({text} AS TIMESTAMP)"),
-                    Kind::Date => format!("CAST({text} AS DATE)"),
+                    kind => self.cast(&text, *kind, false),
                 };
                 format!("{value} AS {}", self.quote(name))
             })
             .collect();
         format!(
-            "SELECT {}\nFROM UNNEST(JSON_QUERY_ARRAY(@{ROWS})) AS r",
+            "SELECT {}\nFROM UNNEST(JSON_QUERY_ARRAY(@{parameter})) AS r",
             columns.join(", ")
         )
+    }
+}
+
+impl Judging for BigQuery {
+    fn characters(&self, text: &str) -> String {
+        format!("CHAR_LENGTH({text})")
+    }
+
+    fn has_form(&self, text: &str, form: &str) -> String {
+        format!("REGEXP_CONTAINS({text}, r'{form}')")
+    }
+
+    fn cast(&self, text: &str, kind: Kind, safe: bool) -> String {
+        let function = if safe { "SAFE_CAST" } else { "CAST" };
+        format!("{function}({text} AS {})", self.kind(kind))
+    }
+
+    fn parts(&self, hour: &str) -> [String; 7] {
+        let part = |part: &str| format!("EXTRACT({part} FROM {hour})");
+        [
+            part("DATE"),
+            part("YEAR"),
+            part("QUARTER"),
+            part("MONTH"),
+            part("DAY"),
+            part("HOUR"),
+            // BigQuery's week begins with a 1 on Sunday.
+            format!("MOD({} + 5, 7) + 1", part("DAYOFWEEK")),
+        ]
     }
 }
 
@@ -209,11 +236,15 @@ mod tests {
 
     #[test]
     fn rows_come_typed() {
-        let text = BigQuery.source(&HOURS);
+        let text = BigQuery.source(&merge::columns(&HOURS), ROWS);
         let expected = "SELECT CAST(JSON_VALUE(r, '$[0]') AS TIMESTAMP) AS `hour_start`, \
             CAST(JSON_VALUE(r, '$[1]') AS DATE) AS `date`, CAST(JSON_VALUE(r, '$[2]') AS INT64)";
         assert!(text.starts_with(expected), "{text}");
-        let text = BigQuery.merge("cc", &FACTS, &BigQuery.source(&FACTS));
+        let text = BigQuery.merge(
+            "cc",
+            &FACTS,
+            &BigQuery.source(&merge::columns(&FACTS), ROWS),
+        );
         assert!(
             text.contains("MERGE INTO `cc`.`fact_interactions` AS t"),
             "{text}"

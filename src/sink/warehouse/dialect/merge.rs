@@ -66,3 +66,9 @@ pub(in super::super) fn kind(merge: &Merge, name: &str) -> Kind {
     let mut named = columns.filter(|column| column.name == name);
     named.next().map_or(Kind::Text(0), |column| column.kind)
 }
+
+/// The columns of a merge with what they hold.
+pub(in super::super) fn columns(merge: &Merge) -> Vec<(&'static str, Kind)> {
+    let names = merge.columns.iter();
+    names.map(|name| (*name, kind(merge, name))).collect()
+}

@@ -3,6 +3,7 @@
 //! not enforced; there are no indexes, and clustering (which costs) is left to whoever needs it.
 
 use super::super::model::{Column, Kind, Merge, Need, SOURCE_SYSTEM, Sorted};
+use super::super::staged::Judging;
 use super::{Words, merge};
 
 /// The words of Snowflake.
@@ -52,7 +53,7 @@ impl Words for Snowflake {
         let (schema, role) = (self.quote(schema), self.quote(role));
         let mut text = format!(
             "CREATE ROLE IF NOT EXISTS {role};\n\
-             SET trunkline_database = (SELECT '\"' || CURRENT_DATABASE() || '\"');\n\
+             SET trunkline_database = (SELECT '\"' || REPLACE(CURRENT_DATABASE(), '\"', '\"\"') || '\"');\n\
              GRANT USAGE ON DATABASE IDENTIFIER($trunkline_database) TO ROLE {role};\n\
              GRANT USAGE ON SCHEMA {schema} TO ROLE {role};\n"
         );
@@ -67,7 +68,9 @@ impl Words for Snowflake {
     }
 
     fn columns(&self, schema: &str) -> String {
-        let schema = schema.to_uppercase().replace('\'', "''");
+        // A backslash is a sign of its own in Snowflake's text.
+        let schema = schema.to_uppercase().replace('\\', "\\\\");
+        let schema = schema.replace('\'', "''");
         format!(
             "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, CHARACTER_MAXIMUM_LENGTH, \
              IFF(IS_NULLABLE = 'YES', 1, 0), IFF(COLUMN_DEFAULT IS NULL, 0, 1)\n\
@@ -111,18 +114,17 @@ impl Words for Snowflake {
 }
 
 impl Snowflake {
-    /// The rows of a merge from one bound text: a JSON list of lists, in the order of the columns.
+    /// Rows from one bound text: a JSON list of lists, in the order of the columns.
     ///
     /// One bind however many rows: the text of the statement is always the same, and nothing of a
     /// row is ever part of it.
-    pub(in super::super) fn source(&self, merge: &Merge) -> String {
-        let columns: Vec<String> = merge
-            .columns
+    pub(in super::super) fn source(&self, columns: &[(&str, Kind)]) -> String {
+        let columns: Vec<String> = columns
             .iter()
             .enumerate()
-            .map(|(place, name)| {
-                let kind = self.kind(merge::kind(merge, name));
-                let cast = match merge::kind(merge, name) {
+            .map(|(place, (name, of))| {
+                let kind = self.kind(*of);
+                let cast = match of {
                     Kind::Text(_) => "VARCHAR".to_owned(),
                     // From text of ISO 8601.
                     Kind::Timestamp | Kind::Date => format!("VARCHAR::{kind}"),
@@ -135,6 +137,39 @@ impl Snowflake {
             "SELECT {}\nFROM (SELECT PARSE_JSON(?) AS j) AS x, LATERAL FLATTEN(INPUT => x.j) AS f",
             columns.join(", ")
         )
+    }
+}
+
+impl Judging for Snowflake {
+    /// Characters, not bytes.
+    fn characters(&self, text: &str) -> String {
+        format!("LENGTH({text})")
+    }
+
+    fn has_form(&self, text: &str, form: &str) -> String {
+        format!("REGEXP_LIKE({text}, '{form}')")
+    }
+
+    fn cast(&self, text: &str, kind: Kind, safe: bool) -> String {
+        let function = if safe { "TRY_CAST" } else { "CAST" };
+        match kind {
+            // A time without a zone takes none.
+            Kind::Timestamp => format!("{function}(LEFT({text}, 23) AS {})", self.kind(kind)),
+            _ => format!("{function}({text} AS {})", self.kind(kind)),
+        }
+    }
+
+    fn parts(&self, hour: &str) -> [String; 7] {
+        let part = |function: &str| format!("{function}({hour})");
+        [
+            format!("CAST({hour} AS DATE)"),
+            part("YEAR"),
+            part("QUARTER"),
+            part("MONTH"),
+            part("DAY"),
+            part("HOUR"),
+            part("DAYOFWEEKISO"),
+        ]
     }
 }
 
@@ -167,7 +202,7 @@ mod tests {
 
     #[test]
     fn without_a_guard_nothing_is_replaced() {
-        let text = Snowflake.merge("cc", &AGENTS, &Snowflake.source(&AGENTS));
+        let text = Snowflake.merge("cc", &AGENTS, &Snowflake.source(&merge::columns(&AGENTS)));
         assert!(!text.contains("UPDATE"), "{text}");
         let rows = "SELECT f.value[0]::VARCHAR AS \"AGENT_ID\", f.value[1]::VARCHAR AS \"SOURCE_SYSTEM\"\n";
         assert!(text.contains(rows), "{text}");

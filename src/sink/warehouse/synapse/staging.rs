@@ -21,6 +21,9 @@ const COLUMNS: usize = WIDTH + 2;
 /// The longest text that is bound as `NVARCHAR(4000)`, in its units of 16 bits; what is longer would
 /// be a large object, and is longer than any column anyway.
 const LONGEST_BOUND: usize = 4_000;
+/// The longest that the temporary table's columns hold, in bytes of UTF-8: a few thousand letters of
+/// three bytes each could be bound, and would make the server refuse the whole batch.
+const LONGEST_HELD: usize = tsql::LONGEST;
 
 /// The statements of a staged load.
 pub(super) struct Staging {
@@ -163,8 +166,10 @@ impl<'a> Staged<'a> {
 
 /// The first cell that is too long even to be bound.
 fn too_long(cells: &Cells<'_>) -> Option<usize> {
-    let long =
-        |text: &str| text.len() > LONGEST_BOUND && text.encode_utf16().count() > LONGEST_BOUND;
+    let long = |text: &str| {
+        text.len() > LONGEST_HELD
+            || (text.len() > LONGEST_BOUND && text.encode_utf16().count() > LONGEST_BOUND)
+    };
     let mut texts = cells.text.iter();
     texts.position(|text| text.as_deref().is_some_and(long))
 }
@@ -301,6 +306,26 @@ mod tests {
             assert_eq!(row(line, problem), None);
         }
         assert_eq!(staging.problem(vec![None], 3), None);
+    }
+
+    #[test]
+    fn what_the_temporary_table_cannot_hold_is_not_sent() {
+        let cells = |text: &str| {
+            let mut cells = Cells {
+                origin: crate::event::Origin::new(0, 0),
+                text: [const { None }; WIDTH],
+                time: None,
+                counter: 0,
+            };
+            cells.text[9] = Some(text.to_owned().into());
+            too_long(&cells)
+        };
+        assert_eq!(cells(&"a".repeat(4_000)), None);
+        assert_eq!(cells(&"a".repeat(4_001)), Some(9));
+        assert_eq!(cells(&"\u{1f600}".repeat(2_000)), None);
+        assert_eq!(cells(&"\u{4e00}".repeat(2_048)), None);
+        // 2,700 letters, 8,100 bytes.
+        assert_eq!(cells(&"\u{4e00}".repeat(2_700)), Some(9));
     }
 
     #[test]
