@@ -7,6 +7,8 @@ mod bench;
 mod fake;
 #[path = "s3_export/hostile.rs"]
 mod hostile;
+#[path = "s3_export/looks.rs"]
+mod looks;
 #[path = "s3_export/others.rs"]
 mod others;
 #[path = "s3_export/queue.rs"]

@@ -121,12 +121,16 @@ impl Fake {
         self.inner().asked.clone()
     }
 
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// The fields of a source that reads it.
     pub fn yaml(&self, more: &str) -> String {
         format!(
-            "url: s3://exports\nendpoint: http://127.0.0.1:{}\nregion: us-east-1\n\
+            "url: s3://exports\nendpoint: {}\nregion: us-east-1\n\
              auth: {{ access_key_id: {ACCESS_KEY}, secret_access_key: {SECRET_KEY} }}\n{more}",
-            self.port
+            self.url()
         )
     }
 }
