@@ -127,12 +127,11 @@ impl SinkPart for Config {
 
     fn probe(&self) -> Probing<'_> {
         match self {
+            Self::Influxdb(config) => config.probe().boxed(),
             Self::Warehouse(config) => config.probe().boxed(),
-            Self::Activity(_)
-            | Self::Blackhole(_)
-            | Self::File(_)
-            | Self::Influxdb(_)
-            | Self::Stdout(_) => Box::pin(futures::future::ready(Vec::new())),
+            Self::Activity(_) | Self::Blackhole(_) | Self::File(_) | Self::Stdout(_) => {
+                Box::pin(futures::future::ready(Vec::new()))
+            }
         }
     }
 

@@ -138,7 +138,8 @@ impl SourcePart for Config {
         match self {
             Self::S3Export(source) => Box::pin(source.probe()),
             Self::File(config) => Box::pin(std::future::ready(vec![file::probe(config)])),
-            Self::GenesysWebsocket(_) | Self::Stdin(_) => Box::pin(std::future::ready(Vec::new())),
+            Self::GenesysWebsocket(source) => Box::pin(source.probe()),
+            Self::Stdin(_) => Box::pin(std::future::ready(Vec::new())),
         }
     }
 

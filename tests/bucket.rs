@@ -260,6 +260,11 @@ async fn a_probe_tells_what_a_person_should_know() {
     has(&findings, Grade::Warning, "not encrypted on the way");
     has(&findings, Grade::Good, "can be listed and read");
     has(&findings, Grade::Warning, "nothing encrypts");
+    assert_eq!(
+        all(&bucket, "", None).await.unwrap().len(),
+        1,
+        "nothing was written"
+    );
     assert!(findings.iter().all(|found| found.grade != Grade::Error));
 
     let encryption = r#"<ServerSideEncryptionConfiguration><Rule>

@@ -7,6 +7,8 @@ mod bench;
 mod frames;
 #[path = "genesys_source/life.rs"]
 mod life;
+#[path = "genesys_source/looks.rs"]
+mod looks;
 #[path = "genesys_source/platform.rs"]
 mod platform;
 #[path = "genesys_source/restart.rs"]

@@ -9,6 +9,8 @@ mod answers;
 mod counters;
 #[path = "influxdb/flux.rs"]
 mod flux;
+#[path = "influxdb/looks.rs"]
+mod looks;
 #[path = "influxdb/runs.rs"]
 mod runs;
 #[path = "influxdb/servers.rs"]

@@ -3,6 +3,14 @@
 
 #[path = "s3_export/bench.rs"]
 mod bench;
+#[path = "s3_export/fake.rs"]
+mod fake;
+#[path = "s3_export/hostile.rs"]
+mod hostile;
+#[path = "s3_export/looks.rs"]
+mod looks;
+#[path = "s3_export/others.rs"]
+mod others;
 #[path = "s3_export/queue.rs"]
 mod queue;
 #[path = "s3_export/restart.rs"]

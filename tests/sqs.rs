@@ -8,6 +8,7 @@ use std::time::Duration;
 use trunkline::client::bucket::{Bucket, Keys};
 use trunkline::client::sqs::{Queue, Settings, notified};
 use trunkline::failure::Kind as FailureKind;
+use trunkline::layer::{Finding, Grade};
 use trunkline::setting::Secret;
 
 use storage::{Kind, StorageServer};
@@ -176,4 +177,47 @@ async fn what_is_wrong_is_told_without_anything_secret() {
         !format!("{failure:?}").to_lowercase().contains("hush"),
         "{failure:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_probe_tells_what_a_person_should_know_of_a_queue() {
+    let mut server = StorageServer::start(Kind::Moto).await;
+    let (queue, shelf) = hearing(&server).await;
+    let has = |found: &[Finding], grade, words: &str| {
+        let is = |it: &Finding| it.grade == grade && it.message.contains(words);
+        assert!(
+            found.iter().any(is),
+            "no {grade:?} of `{words}` in {found:#?}"
+        );
+    };
+    shelf.put("a", "{}").await;
+    let found = Queue::probe(&settings(&server, "told")).await;
+    has(&found, Grade::Warning, "not encrypted on the way");
+    has(&found, Grade::Good, "about 2 messages wait");
+    has(&found, Grade::Warning, "no redrive policy");
+    // No message was taken.
+    let messages = queue
+        .receive(10, Duration::from_secs(5), None)
+        .await
+        .unwrap();
+    assert_eq!(messages[0].received, 1);
+
+    call(&server, "Action=CreateQueue&QueueName=dead").await;
+    let policy = format!(
+        "Action=SetQueueAttributes&QueueUrl={}/{ACCOUNT}/told\
+         &Attribute.1.Name=RedrivePolicy&Attribute.1.Value={{\"maxReceiveCount\":\"5\",\
+         \"deadLetterTargetArn\":\"arn:aws:sqs:us-east-1:{ACCOUNT}:dead\"}}\
+         &Attribute.2.Name=SqsManagedSseEnabled&Attribute.2.Value=true",
+        server.url()
+    );
+    call(&server, &policy).await;
+    let found = Queue::probe(&settings(&server, "told")).await;
+    has(&found, Grade::Good, "after 5 receipts");
+    has(&found, Grade::Good, "encrypted at rest");
+
+    let found = Queue::probe(&settings(&server, "nobody")).await;
+    has(&found, Grade::Error, "no queue of this name");
+    server.kill();
+    let found = Queue::probe(&settings(&server, "told")).await;
+    assert_eq!(found.last().unwrap().grade, Grade::Error, "{found:?}");
 }

@@ -2,17 +2,19 @@
 //!
 //! `small` (default 20,000 objects of 1 KB): the whole program reads them from s3s-fs and throws
 //! them away; beside it, on the same objects in the same run, the same requests one at a time, and
-//! side by side with nothing behind them, which is the limit of this server on this machine.
-//! Another stream processor publishes 563 objects of 1 KB a second, one at a time.
+//! side by side with nothing behind them. The limit of this server on this machine is what it gives a
+//! bare HTTP client that signs nothing, asks for no version and looks at no answer, while the server
+//! has no signature to check. Another stream processor publishes 563 objects of 1 KB a second, one at a time.
 //!
 //! `big` (default 1 GB of JSON lines in one gzip object): records and bytes a second, and the most
-//! memory that the process had.
+//! memory that the process had; beside it, how fast one thread inflates the same bytes from memory and
+//! does nothing else, since a member of gzip cannot be taken up in its middle.
 
 #[path = "../../tests/kit/storage.rs"]
 mod storage;
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -83,9 +85,18 @@ async fn many_small(objects: usize) {
     let alone = rate(&bucket, &listed[..objects.min(3000)], 1).await;
     println!("  one at a time                {alone:9.0} objects/s");
     let mut limit: f64 = 0.0;
+    let open = StorageServer::start(Kind::S3sFsOpen).await;
+    std::os::unix::fs::symlink(&folder, open.dir.path().join("small")).unwrap();
+    for parallel in SIDE_BY_SIDE {
+        let reached = bare(&open, &listed, parallel).await;
+        limit = limit.max(reached);
+        println!(
+            "  {parallel:2} bare requests side by side {reached:8.0} objects/s: the limit of the server"
+        );
+    }
+    drop(open);
     for parallel in SIDE_BY_SIDE {
         let reached = rate(&bucket, &listed, parallel).await;
-        limit = limit.max(reached);
         println!(
             "  {parallel:2} requests side by side     {reached:9.0} objects/s, nothing behind them"
         );
@@ -116,6 +127,24 @@ async fn rate(bucket: &Bucket, objects: &[Object], parallel: usize) -> f64 {
     objects.len() as f64 / begun.elapsed().as_secs_f64()
 }
 
+/// Objects a second by a client that does nothing but ask.
+async fn bare(server: &StorageServer, objects: &[Object], parallel: usize) -> f64 {
+    let client = trunkline::client::http::client(Duration::from_secs(60)).unwrap();
+    let get = async |object: &Object| {
+        let url = format!("{}/small/{}", server.url(), object.key);
+        let answer = client.get(url).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+        assert!(!answer.bytes().await.unwrap().is_empty());
+    };
+    let begun = Instant::now();
+    futures::stream::iter(objects)
+        .map(get)
+        .buffer_unordered(parallel)
+        .for_each(async |()| {})
+        .await;
+    objects.len() as f64 / begun.elapsed().as_secs_f64()
+}
+
 async fn one_big(bytes: u64) {
     let server = StorageServer::start(Kind::S3sFs).await;
     let folder = server.dir.path().join("big");
@@ -132,12 +161,28 @@ async fn one_big(bytes: u64) {
     gzip.finish().unwrap().flush().unwrap();
     let size = fs::metadata(folder.join("big.ndjson.gz")).unwrap().len();
     println!("{written} bytes in a gzip object of {size}");
+    let packed = fs::read(folder.join("big.ndjson.gz")).unwrap();
+    let begun = Instant::now();
+    let mut inflated = flate2::read::MultiGzDecoder::new(&packed[..]);
+    let mut part = vec![0; 64 << 10];
+    let mut length = 0;
+    loop {
+        match inflated.read(&mut part).unwrap() {
+            0 => break,
+            read => length += read as u64,
+        }
+    }
+    assert_eq!(length, written);
+    drop(packed);
+    let alone = written as f64 / 1e6 / begun.elapsed().as_secs_f64();
+    println!("  inflating alone, one thread: {alone:.0} MB/s of text");
     let place = tempfile::tempdir().unwrap();
     let (elapsed, peak) = run(&server, "big", 16, place.path(), records);
     println!(
-        "  {:.0} records/s, {:.0} MB/s of text; peak {} MB",
+        "  the program: {:.0} records/s, {:.0} MB/s of text, {:.0} % of inflating alone; peak {} MB",
         records as f64 / elapsed.as_secs_f64(),
         written as f64 / 1e6 / elapsed.as_secs_f64(),
+        written as f64 / 1e4 / elapsed.as_secs_f64() / alone,
         peak / 1000
     );
 }

@@ -8,8 +8,10 @@
 mod cloud;
 mod folder;
 mod location;
+mod names;
 mod probe;
 mod read;
+mod rights;
 mod s3;
 
 use std::fmt;

@@ -7,6 +7,7 @@
 mod answer;
 mod csv;
 mod flux;
+mod probe;
 mod server;
 
 use std::time::Duration;
@@ -15,6 +16,7 @@ pub use answer::{Refused, Why};
 pub use csv::{Column, Row};
 pub use flux::{Heatmap, Series};
 pub use hyper::body::Bytes;
+pub use probe::probe;
 pub use server::Server;
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};

@@ -4,12 +4,14 @@
 //! longer) and comes again unless it is deleted.
 
 mod notification;
+mod probe;
 
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::HttpResponse;
 use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::operation::get_queue_attributes::GetQueueAttributesOutput;
 use aws_sdk_sqs::types::{
     DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName,
 };
@@ -223,32 +225,35 @@ impl Queue {
             .send()
             .await
             .map_err(|error| failure(&error))?;
-        let all = answer.attributes.unwrap_or_default();
-        let number = |name| -> u64 {
-            let text: Option<&String> = all.get(&name);
-            text.and_then(|text| text.parse().ok()).unwrap_or(0)
-        };
-        let policy = all.get(&QueueAttributeName::RedrivePolicy);
-        let policy: Option<serde_json::Value> =
-            policy.and_then(|text| serde_json::from_str(text).ok());
-        let max = policy
-            .as_ref()
-            .and_then(|policy| policy.get("maxReceiveCount"));
-        // Written as a number or as text.
-        let max = max.and_then(|max| match max {
-            serde_json::Value::String(text) => text.parse().ok(),
-            other => other.as_u64(),
-        });
-        let own = all.get(&QueueAttributeName::SqsManagedSseEnabled);
-        let own = own.map(|text| text == "true");
-        let key = all.contains_key(&QueueAttributeName::KmsMasterKeyId);
-        Ok(Attributes {
-            waiting: number(QueueAttributeName::ApproximateNumberOfMessages),
-            in_flight: number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
-            visibility: Duration::from_secs(number(QueueAttributeName::VisibilityTimeout)),
-            max_receives: max.and_then(|max| u32::try_from(max).ok()),
-            encrypted: if key { Some(true) } else { own },
-        })
+        Ok(attributes(answer))
+    }
+}
+
+fn attributes(answer: GetQueueAttributesOutput) -> Attributes {
+    let all = answer.attributes.unwrap_or_default();
+    let number = |name| -> u64 {
+        let text: Option<&String> = all.get(&name);
+        text.and_then(|text| text.parse().ok()).unwrap_or(0)
+    };
+    let policy = all.get(&QueueAttributeName::RedrivePolicy);
+    let policy: Option<serde_json::Value> = policy.and_then(|text| serde_json::from_str(text).ok());
+    let max = policy
+        .as_ref()
+        .and_then(|policy| policy.get("maxReceiveCount"));
+    // Written as a number or as text.
+    let max = max.and_then(|max| match max {
+        serde_json::Value::String(text) => text.parse().ok(),
+        other => other.as_u64(),
+    });
+    let own = all.get(&QueueAttributeName::SqsManagedSseEnabled);
+    let own = own.map(|text| text == "true");
+    let key = all.contains_key(&QueueAttributeName::KmsMasterKeyId);
+    Attributes {
+        waiting: number(QueueAttributeName::ApproximateNumberOfMessages),
+        in_flight: number(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
+        visibility: Duration::from_secs(number(QueueAttributeName::VisibilityTimeout)),
+        max_receives: max.and_then(|max| u32::try_from(max).ok()),
+        encrypted: if key { Some(true) } else { own },
     }
 }
 

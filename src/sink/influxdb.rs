@@ -30,11 +30,11 @@ use std::sync::Arc;
 
 pub use config::{Config, Target};
 
-use crate::client::influx::Client;
+use crate::client::influx::{self, Client};
 use crate::codec::{LineFile, LineFileSettings, LineSync, LineWriter};
 use crate::event::{Batch, Origin};
 use crate::failure::{Cause, Failure, Kind};
-use crate::layer::{Kept, StackPolicy};
+use crate::layer::{Finding, Kept, StackPolicy};
 use crate::observe::NodeMeter;
 use crate::stage::Sink;
 use deliver::Deliver;
@@ -89,6 +89,14 @@ impl Config {
         };
         let points = Arc::new(self.points);
         Ok(Influx { points, way })
+    }
+
+    /// Looks at the server, or where there is a file at nothing; writes nothing.
+    pub async fn probe(&self) -> Vec<Finding> {
+        match &self.target {
+            Target::Server(server) => influx::probe(server).await,
+            Target::File(_) => Vec::new(),
+        }
     }
 
     /// What becomes of the points.

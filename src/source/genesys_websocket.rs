@@ -46,6 +46,7 @@ mod maker;
 mod memory;
 mod opening;
 mod plan;
+mod probe;
 mod queue;
 mod socket;
 mod topics;
@@ -80,7 +81,7 @@ use crate::clock::parse_timestamp;
 use crate::codec::{Block, Position, Reason, Record, Refused, decode, provenance};
 use crate::event::{Batch, Event, PathSet};
 use crate::failure::Failure;
-use crate::layer::{SourceContext, VisitPaths};
+use crate::layer::{Finding, SourceContext, VisitPaths};
 use crate::observe::NodeMeter;
 use crate::seal::Keyring;
 use crate::stage::{Delivery, Letter, Source};
@@ -118,6 +119,11 @@ impl Opener {
         &self.config
     }
 
+    /// Looks at the platform, without changing anything.
+    pub async fn probe(&self) -> Vec<Finding> {
+        probe::probe(&self.config).await
+    }
+
     /// Shows the paths that are looked at in each event.
     pub fn paths(&mut self, visit: VisitPaths<'_>) {
         Arc::make_mut(&mut self.config).seen.visit(visit);
@@ -130,7 +136,7 @@ impl Opener {
     /// (`genesys_endpoint`), or what the state store and the HTTP client say.
     pub async fn open(&self, context: &SourceContext) -> Result<Box<dyn Source>, Failure> {
         let (config, memory) = (&self.config, &self.memory);
-        let (endpoints, credentials, events) = whereabouts(config, context)?;
+        let (endpoints, credentials, events) = whereabouts(config, context.simulator.as_ref())?;
         let sealer = sealer(config, context, &credentials);
         let kept = context
             .store

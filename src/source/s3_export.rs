@@ -92,12 +92,23 @@ impl Opener {
         &self.config
     }
 
-    /// Looks at the bucket, without changing anything.
+    /// Looks at the bucket and the queue, without changing anything.
     pub async fn probe(&self) -> Vec<Finding> {
-        match Bucket::open(&self.config.location).await {
-            Ok(bucket) => bucket.probe().await,
-            Err(failure) => vec![Finding::new(Grade::Error, failure.to_string())],
-        }
+        let bucket = async {
+            match Bucket::open(&self.config.location).await {
+                Ok(bucket) => bucket.probe().await,
+                Err(failure) => vec![Finding::new(Grade::Error, failure.to_string())],
+            }
+        };
+        let queue = async {
+            match &self.config.sqs {
+                Some(sqs) => Queue::probe(&sqs.settings).await,
+                None => Vec::new(),
+            }
+        };
+        let (mut found, queue) = futures::join!(bucket, queue);
+        found.extend(queue);
+        found
     }
 
     /// Opens the source of this node.

@@ -168,6 +168,14 @@ impl Scene {
                 let all: Vec<Value> = self.channels.iter().map(|_| json!({})).collect();
                 (200, json!({ "entities": all }))
             }
+            ("GET", ["notifications", "availabletopics"]) => {
+                let forms = [
+                    "v2.routing.queues.{id}.conversations",
+                    "v2.users.{id}.presence",
+                ];
+                let all = forms.map(|form| json!({ "id": form }));
+                (200, json!({ "entities": all }))
+            }
             ("HEAD", _) => (200, json!({})),
             ("PUT" | "POST", ["notifications", "channels", id, "subscriptions"]) => {
                 let ids = body.as_array().unwrap().iter();

@@ -25,6 +25,8 @@ pub enum Kind {
     Moto,
     /// S3 on a folder, which checks the secret.
     S3sFs,
+    /// The same, which lets everybody in.
+    S3sFsOpen,
     /// Azure Blob Storage.
     Azurite,
 }
@@ -112,7 +114,7 @@ impl StorageServer {
                 request("PUT", &url, Vec::new()).await;
                 Shelf::Http(url)
             }
-            Kind::S3sFs => {
+            Kind::S3sFs | Kind::S3sFsOpen => {
                 let dir = self.dir.path().join(name);
                 fs::create_dir_all(&dir).unwrap();
                 Shelf::Folder(dir)
@@ -137,7 +139,7 @@ impl StorageServer {
     pub fn location(&self, bucket: &str) -> Location {
         let endpoint = Some(self.url().parse().unwrap());
         let store = match self.kind {
-            Kind::Moto | Kind::S3sFs => Store::S3(S3 {
+            Kind::Moto | Kind::S3sFs | Kind::S3sFsOpen => Store::S3(S3 {
                 bucket: bucket.to_owned(),
                 region: None,
                 endpoint,
@@ -198,10 +200,12 @@ fn launch(kind: Kind, dir: &TempDir, port: u16) -> Child {
             command.args(["-H", "127.0.0.1", "-p", &port]);
             command
         }
-        Kind::S3sFs => {
+        Kind::S3sFs | Kind::S3sFsOpen => {
             let mut command = Command::new(installed("s3s-fs-0.14.1", "bin/s3s-fs"));
             command.args(["--host", "127.0.0.1", "--port", &port]);
-            command.args(["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY]);
+            if kind == Kind::S3sFs {
+                command.args(["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY]);
+            }
             command.arg(dir.path());
             command
         }

@@ -4,7 +4,7 @@ use trunkline::config::{Fixed, parse};
 use trunkline::setting::Fields;
 use trunkline::source::s3_export::{Config, ReadMode};
 
-fn check(yaml: &str) -> (Option<Config>, Vec<(String, String)>) {
+pub fn check(yaml: &str) -> (Option<Config>, Vec<(String, String)>) {
     let mut loaded = parse("source.yaml", yaml, &Fixed::new());
     let tree = loaded.tree.take().unwrap();
     let mut fields = Fields::new(&tree, "the source", &mut loaded.report).unwrap();
@@ -48,6 +48,11 @@ fn every_mistake_is_told() {
         assert_eq!(found, count, "{code}: {told:?}");
     }
     assert_eq!(told.len(), 10, "{told:?}");
+    let (_, told) = check("url: exports\ndated_keys: true");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].0, "conflicting-fields");
+    let (config, told) = check("url: exports\ndated_keys: true\nkey_time: YYYY/MM/DD");
+    assert!(told.is_empty() && config.unwrap().dated_keys, "{told:?}");
     let (_, told) = check("url: exports\nfrom: 2026-11-02\nto: 2026-11-01");
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].1.contains("`to` has to be later"));

@@ -1,7 +1,7 @@
 //! Google Cloud Storage and Azure Blob Storage.
 //!
 //! Keys that have an empty part, `.` or `..` between slashes cannot be named by the crate that
-//! speaks to both; a listing that holds one fails, and says so.
+//! speaks to both: they are listed (`names`), and reading them is rejected.
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse,
     HttpResponseBody, HttpService,
 };
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder};
 use object_store::list::{PaginatedListOptions, PaginatedListResult, PaginatedListStore};
 use object_store::path::Path;
 use object_store::{
@@ -23,12 +23,14 @@ use object_store::{
     RetryConfig,
 };
 
+use super::names;
 use super::read::{collect, is_version, makeshift, tag, unquoted};
 use super::s3::archived;
 use super::{Listing, Object, PAGE, ReadError, location};
 use crate::client::aws::{MOST_ANSWER, REQUEST};
 use crate::client::http;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
+use crate::setting::Secret;
 
 /// A bucket of Google's or a container of Azure's.
 #[derive(Clone)]
@@ -36,6 +38,8 @@ pub(super) struct Cloud {
     pub(super) name: &'static str,
     objects: Arc<dyn ObjectStore>,
     pages: Arc<dyn PaginatedListStore>,
+    /// Where it is Google's.
+    google: Option<Arc<GoogleCloudStorage>>,
 }
 
 impl Cloud {
@@ -62,7 +66,8 @@ impl Cloud {
         Ok(Self {
             name: "Google Cloud Storage",
             objects: store.clone(),
-            pages: store,
+            pages: store.clone(),
+            google: Some(store),
         })
     }
 
@@ -88,6 +93,7 @@ impl Cloud {
             name: "Azure Blob Storage",
             objects: store.clone(),
             pages: store,
+            google: None,
         })
     }
 
@@ -138,6 +144,14 @@ impl Cloud {
         }
         let parts = answer.into_stream().map(|part| part.map_err(drop));
         collect(parts.boxed(), range.end - range.start).await
+    }
+
+    /// What Google takes as a sign of who asks; none where nobody in particular does, or no token is
+    /// to be had.
+    pub(super) async fn bearer(&self) -> Option<Secret> {
+        let credential = self.google.as_ref()?.credentials().get_credential().await;
+        let bearer = &credential.ok()?.bearer;
+        (!bearer.is_empty()).then(|| Secret::new(bearer))
     }
 
     fn read_error(&self, error: &Error) -> ReadError {
@@ -239,11 +253,11 @@ fn pairs(token: &str) -> Vec<(String, String)> {
 }
 
 fn path(key: &str) -> Result<Path, ReadError> {
-    let path = Path::parse(key).map_err(|_| ReadError::Gone)?;
+    let path = Path::parse(key).map_err(|_| names::unnamed())?;
     // It leaves slashes at the ends away, which would be another object.
     match path.as_ref() == key {
         true => Ok(path),
-        false => Err(ReadError::Gone),
+        false => Err(names::unnamed()),
     }
 }
 
@@ -254,7 +268,7 @@ fn object(meta: ObjectMeta) -> Object {
     };
     Object {
         version,
-        key: meta.location.into(),
+        key: names::unmarked(meta.location.as_ref()),
         size: meta.size,
         modified_micros: meta.last_modified.timestamp_micros(),
     }
@@ -340,9 +354,9 @@ impl Walk {
         }
         match self.cloud.head(key).await {
             Ok(object) => Ok(Some(object)),
-            Err(ReadError::Failed(failure)) => Err(failure),
+            Err(ReadError::Failed(failure)) if failure.kind() != Kind::Rejected => Err(failure),
             // To list it is not to read it.
-            Err(ReadError::Gone | ReadError::Changed | ReadError::Denied(_)) => Ok(None),
+            Err(_) => Ok(None),
         }
     }
 
@@ -378,19 +392,30 @@ impl HttpService for Wire {
         Self: 'a,
     {
         Box::pin(async move {
+            let lists = names::is_listing(request.uri().query());
             let request = request.map(reqwest::Body::wrap);
             let request = reqwest::Request::try_from(request).map_err(of_wire)?;
             let response = self.0.execute(request).await.map_err(of_wire)?;
             let response = ::http::Response::<reqwest::Body>::from(response);
-            let limited = |body| {
-                let body = Limited::new(body, MOST_ANSWER);
-                HttpResponseBody::new(
-                    body.map_err(|error| HttpError::new_boxed(HttpErrorKind::Interrupted, error)),
-                )
+            let (parts, body) = response.into_parts();
+            let body = Limited::new(body, MOST_ANSWER).map_err(cut);
+            if !lists || !parts.status.is_success() {
+                return Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)));
+            }
+            let bytes = body.collect().await?.to_bytes();
+            // What is no text is no listing either, and is refused by whoever reads it.
+            let answer = match std::str::from_utf8(&bytes) {
+                Ok(text) => Bytes::from(names::marked(text)),
+                Err(_) => bytes,
             };
-            Ok(response.map(limited))
+            let body = Full::new(answer).map_err(|never| match never {});
+            Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body)))
         })
     }
+}
+
+fn cut(error: Box<dyn std::error::Error + Send + Sync>) -> HttpError {
+    HttpError::new_boxed(HttpErrorKind::Interrupted, error)
 }
 
 fn of_wire(error: reqwest::Error) -> HttpError {
@@ -416,7 +441,7 @@ mod tests {
     fn keys_that_would_become_others_are_nobodys() {
         assert!(path("a b/ü+%.gz").is_ok());
         for key in ["/a", "a/", "a//b", "a/../b", "."] {
-            assert_eq!(path(key).unwrap_err(), ReadError::Gone, "{key}");
+            assert_eq!(path(key).unwrap_err(), names::unnamed(), "{key}");
         }
     }
 

@@ -9,15 +9,16 @@ use aws_sdk_s3::types::{BucketVersioningStatus, Grant, PublicAccessBlockConfigur
 use futures::StreamExt;
 use reqwest::Url;
 
+use super::cloud::Cloud;
 use super::s3::{NAME, S3};
-use super::{Access, Bucket, Location, Object, Store, location};
+use super::{Access, Bucket, Location, Object, Store, rights};
 use crate::client::aws::{self, Answer};
 use crate::client::http;
 use crate::failure::Failure;
 use crate::layer::{Finding, Grade};
 
 /// For each question; several are asked at the same time.
-const QUESTION: Duration = Duration::from_secs(8);
+pub(super) const QUESTION: Duration = Duration::from_secs(8);
 /// Those who are everybody, in a list of grants.
 const EVERYBODY: [&str; 2] = [
     "http://acs.amazonaws.com/groups/global/AllUsers",
@@ -36,8 +37,12 @@ impl Bucket {
             return found;
         }
         let (rest, open) = match &self.access {
-            Access::S3(s3) => futures::join!(of_s3(s3), anonymous(&self.location)),
-            Access::Cloud(_) => (of_cloud(&self.location), anonymous(&self.location).await),
+            Access::S3(s3) => {
+                futures::join!(of_s3(s3, self.prefix()), anonymous(&self.location))
+            }
+            Access::Cloud(cloud) => {
+                futures::join!(of_cloud(cloud, &self.location), anonymous(&self.location))
+            }
             Access::Folder(_) => return found,
         };
         found.extend(rest);
@@ -114,26 +119,23 @@ fn on_the_way(location: &Location) -> Finding {
     }
 }
 
-async fn of_s3(s3: &S3) -> Vec<Finding> {
+async fn of_s3(s3: &S3, prefix: &str) -> Vec<Finding> {
     let (client, bucket) = (&s3.client, s3.settings.bucket.as_str());
-    let (rest, public, versions) = futures::join!(
+    let (rest, public, versions, rights) = futures::join!(
         at_rest(client, bucket, s3),
         public(client, bucket, s3),
-        versioned(client, bucket, s3)
+        versioned(client, bucket, s3),
+        rights::of_s3(s3, prefix)
     );
     let mut found = vec![rest];
     found.extend(public);
     found.extend(versions);
-    found.push(Finding::new(
-        Grade::Unknown,
-        "whether the credentials could also write or delete is not found out without trying: they \
-         need s3:ListBucket and s3:GetObject (kms:Decrypt where KMS encrypts), and nothing else",
-    ));
+    found.extend(rights);
     found
 }
 
 /// The answer to a question, or the code of the error; none where there was no answer.
-async fn ask<T, E>(
+pub(super) async fn ask<T, E>(
     question: impl Future<Output = Result<T, SdkError<E, HttpResponse>>>,
 ) -> Result<T, Option<String>>
 where
@@ -266,11 +268,11 @@ async fn versioned(client: &Client, bucket: &str, s3: &S3) -> Option<Finding> {
     })
 }
 
-/// What the settings say about the other two.
-fn of_cloud(location: &Location) -> Vec<Finding> {
+/// What the settings say about the other two, and what Google says of rights.
+async fn of_cloud(cloud: &Cloud, location: &Location) -> Vec<Finding> {
     let (endpoint, mut found) = match &location.store {
         Store::Google(google) => (google.endpoint.is_some(), Vec::new()),
-        Store::Azure(azure) => (azure.endpoint.is_some(), rights_of_azure(azure)),
+        Store::Azure(azure) => (azure.endpoint.is_some(), rights::of_azure(azure)),
         Store::S3(_) | Store::Folder(_) => return Vec::new(),
     };
     found.push(match endpoint {
@@ -283,62 +285,10 @@ fn of_cloud(location: &Location) -> Vec<Finding> {
             "encrypted at rest, as this service always does",
         ),
     });
-    if matches!(location.store, Store::Google(_)) {
-        found.push(Finding::new(
-            Grade::Unknown,
-            "whether the credentials could also write or delete is not found out without trying: \
-             the role Storage Object Viewer is all they need",
-        ));
+    if let Store::Google(google) = &location.store {
+        found.push(rights::of_google(cloud, google).await);
     }
     found
-}
-
-fn rights_of_azure(azure: &location::Azure) -> Vec<Finding> {
-    if azure.access_key.is_some() {
-        let message = "a key of the account can do everything in it: a shared access signature \
-             (`sas_token`) with the rights read and list is enough";
-        return vec![Finding::new(Grade::Warning, message)];
-    }
-    let Some(token) = &azure.sas_token else {
-        let message = "whether the identity could also write or delete: the role Storage Blob Data \
-             Reader is all it needs";
-        return vec![Finding::new(Grade::Unknown, message)];
-    };
-    let token = token.expose().trim_start_matches('?').as_bytes();
-    let rights = url::form_urlencoded::parse(token).find(|(name, _)| name == "sp");
-    let rights = rights.map(|(_, rights)| rights).unwrap_or_default();
-    // Letters of "Permissions for a directory, container, or blob".
-    let names = [
-        ('a', "add"),
-        ('c', "create"),
-        ('w', "write"),
-        ('d', "delete"),
-        ('x', "delete versions"),
-        ('y', "delete for good"),
-        ('m', "move"),
-        ('o', "change owners"),
-        ('p', "change permissions"),
-        ('i', "change immutability"),
-    ];
-    let more: Vec<_> = names
-        .iter()
-        .filter(|(letter, _)| rights.contains(*letter))
-        .collect();
-    let more: Vec<_> = more.into_iter().map(|(_, name)| *name).collect();
-    vec![match (rights.is_empty(), more.is_empty()) {
-        (true, _) => Finding::new(
-            Grade::Unknown,
-            "what the shared access signature allows: a stored policy says it",
-        ),
-        (false, true) => Finding::new(Grade::Good, "the signature allows no more than reading"),
-        (false, false) => Finding::new(
-            Grade::Warning,
-            format!(
-                "the shared access signature allows more than reading: {}",
-                more.join(", ")
-            ),
-        ),
-    }]
 }
 
 /// Asks for a listing without credentials, as anybody could.
@@ -395,36 +345,18 @@ fn anonymous_url(location: &Location) -> Option<Url> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::location;
     use super::*;
-    use crate::setting::Secret;
-
-    fn azure(key: Option<&str>, token: Option<&str>) -> location::Azure {
-        location::Azure {
-            container: "c".into(),
-            account: "a".into(),
-            access_key: key.map(Secret::new),
-            sas_token: token.map(Secret::new),
-            endpoint: None,
-        }
-    }
-
-    #[test]
-    fn a_signature_that_can_write_is_told() {
-        let grade = |key, token| rights_of_azure(&azure(key, token))[0].grade;
-        assert_eq!(grade(None, Some("?sv=1&sp=rl&sig=hush")), Grade::Good);
-        assert_eq!(grade(None, Some("sp=rwdl&sig=hush")), Grade::Warning);
-        assert_eq!(grade(None, Some("si=policy&sig=hush")), Grade::Unknown);
-        assert_eq!(grade(Some("hush"), None), Grade::Warning);
-        let told = &rights_of_azure(&azure(None, Some("sp=rwd&sig=hush")))[0].message;
-        assert!(
-            told.ends_with("write, delete") && !told.contains("hush"),
-            "{told}"
-        );
-    }
 
     #[test]
     fn plain_http_is_told() {
-        let mut settings = azure(None, None);
+        let mut settings = location::Azure {
+            container: "c".into(),
+            account: "a".into(),
+            access_key: None,
+            sas_token: None,
+            endpoint: None,
+        };
         let at = |settings: location::Azure| {
             on_the_way(&Location {
                 store: Store::Azure(settings),

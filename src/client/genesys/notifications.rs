@@ -120,6 +120,17 @@ impl Client {
         Ok(listed.entities.len())
     }
 
+    /// The forms of all topics that there are, such as `v2.users.{id}.presence`.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn available_topics(&self) -> Result<Vec<String>, CallError> {
+        let path = "/notifications/availabletopics";
+        let call = Call::new("listing the topics", Method::GET, path);
+        let listed: Subscribed = self.call(call).await?;
+        Ok(listed.entities.into_iter().map(|topic| topic.id).collect())
+    }
+
     /// Whether the channel is still there.
     ///
     /// # Errors

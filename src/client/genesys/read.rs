@@ -103,6 +103,30 @@ impl Client {
         self.listed("listing the users", "/users").await
     }
 
+    /// Whether there is a queue to be seen: one small request.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn has_queues(&self) -> Result<bool, CallError> {
+        self.has("listing the queues", "/routing/queues").await
+    }
+
+    /// Whether there is a user to be seen: one small request.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub async fn has_users(&self) -> Result<bool, CallError> {
+        self.has("listing the users", "/users").await
+    }
+
+    async fn has(&self, what: &'static str, path: &str) -> Result<bool, CallError> {
+        let call = Call::new(what, Method::GET, path)
+            .query("pageSize", "1")
+            .query("pageNumber", "1");
+        let listed: Page = self.call(call).await?;
+        Ok(!listed.entities.is_empty())
+    }
+
     async fn listed(&self, what: &'static str, path: &str) -> Result<Vec<String>, CallError> {
         let mut found = Vec::new();
         for page in 1..=PAGES {

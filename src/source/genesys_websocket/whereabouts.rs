@@ -4,14 +4,14 @@ use super::config::{Config, Host};
 use super::memory;
 use crate::client::genesys::{Credentials, Endpoints};
 use crate::failure::Failure;
-use crate::layer::SourceContext;
+use crate::layer::{Simulated, SourceContext};
 use crate::seal::Keyring;
 use crate::setting::Secret;
 
 /// Hosts, credentials, and the address of the socket of events.
 pub(super) fn whereabouts(
     config: &Config,
-    context: &SourceContext,
+    simulator: Option<&Simulated>,
 ) -> Result<(Endpoints, Credentials, String), Failure> {
     const EVENTS: &str = "/api/v2/events";
     let wrong = |error| Failure::fatal("genesys_endpoint", format!("{error}"));
@@ -35,8 +35,7 @@ pub(super) fn whereabouts(
         }
         Host::Simulator => {
             let none = "neither a region nor an endpoint is named, and the run has no simulator";
-            let simulated = context.simulator.as_ref();
-            let simulated = simulated.ok_or_else(|| Failure::fatal("genesys_simulator", none))?;
+            let simulated = simulator.ok_or_else(|| Failure::fatal("genesys_simulator", none))?;
             let endpoints = Endpoints::at(&simulated.url).map_err(wrong)?;
             let credentials = Credentials {
                 client_id: simulated.client_id.clone(),

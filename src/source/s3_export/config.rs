@@ -45,6 +45,9 @@ pub struct Config {
     pub to: Option<i64>,
     /// Where the date stands in the keys; default `auto`.
     pub key_time: KeyTime,
+    /// `dated_keys`: all keys below the prefix begin with their dates, in the form that `key_time` says
+    /// and with all zeros, so that only those of `from` to `to` are listed; default false.
+    pub dated_keys: bool,
     /// Only objects that were not changed for so long; default 0 s.
     pub min_age: Duration,
     /// Requests at the same time; default 16, at most 256.
@@ -100,6 +103,7 @@ impl Config {
             from: None,
             to: None,
             key_time: KeyTime::Auto,
+            dated_keys: false,
             min_age: Duration::ZERO,
             parallel: 16,
             range: 8 << 20,
@@ -121,6 +125,7 @@ impl Config {
         };
         let mut config = Self::new(location.clone().unwrap_or_else(stand_in), format);
         config.check_selection(fields);
+        config.check_dated(fields);
         config.check_times(fields);
         config.check_bounds(fields);
         let wrong = fields.has("sqs");
@@ -168,6 +173,17 @@ impl Config {
                         .hint("`auto`, `none`, or such as `dt=YYYY-MM-DD/hour=HH`: `YYYY`, `MM` and `DD` in this order, and `HH` or not");
                 }
             }
+        }
+    }
+
+    fn check_dated(&mut self, fields: &mut Fields<'_>) {
+        self.dated_keys = fields.or("dated_keys", false);
+        if self.dated_keys && !matches!(self.key_time, KeyTime::Form(_)) {
+            let message = "`dated_keys` needs the form of the dates in `key_time`";
+            let span = fields.span_of("dated_keys");
+            fields
+                .error("conflicting-fields", span, message)
+                .hint("such as `key_time: YYYY/MM/DD` or `key_time: dt=YYYY-MM-DD`");
         }
     }
 

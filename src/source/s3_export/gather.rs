@@ -214,7 +214,9 @@ impl ExportSource {
                     }
                     self.progress.files_done(1);
                     self.objects += u64::from(end == End::Done);
-                    self.aside += u64::from(matches!(end, End::Aside | End::Denied));
+                    // What is tried again and again counts once.
+                    let aside = matches!(end, End::Aside | End::Denied) && !work.told;
+                    self.aside += u64::from(aside);
                 }
                 Note::Passed(there) => {
                     memory.end_pass(there.as_ref());

@@ -138,9 +138,23 @@ impl Form {
         let time = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
         Some(Dated {
             start: time.timestamp().as_microsecond(),
-            length: if count == 4 { HOUR } else { 24 * HOUR },
+            length: self.length(),
             at,
         })
+    }
+
+    /// Of what a date of this form names: an hour or a day, in microseconds.
+    pub fn length(&self) -> i64 {
+        let digits = self.0.iter().filter(|part| matches!(part, Part::Digits(_)));
+        if digits.count() == 4 { HOUR } else { 24 * HOUR }
+    }
+
+    /// What sorts behind all keys of earlier dates, but for some of the last of them, and before all
+    /// that begin with the date of this time, or are nothing but that date.
+    pub fn before(&self, prefix: &str, micros: i64) -> Option<String> {
+        let date = self.write(micros.checked_sub(self.length())?)?;
+        // Most names have no character behind it.
+        Some(format!("{prefix}{date}~"))
     }
 
     /// The date of this time, as keys have it: what sorts before it is of an earlier date, as long as

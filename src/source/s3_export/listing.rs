@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::flow::{Note, Shared, Step, Work};
 use super::key_time::Form;
 use super::memory::{Id, Verdict};
-use super::selection::{Choice, Selection};
+use super::selection::{Choice, Selection, Span};
 use super::{Config, ReadMode, now};
 use crate::client::bucket::{Bucket, Object};
 use crate::failure::Failure;
@@ -115,12 +115,17 @@ impl Lister {
         let min_age = micros(self.config.min_age);
         self.memory.lock().begin_pass(now(), look_back, min_age);
         let mut dates = Dates::default();
-        let mut there = (!self.timed).then(HashSet::new);
+        let span = self.selection.span(self.bucket.prefix());
+        // Of some dates it does not say what is no longer there.
+        let whole = span == Span::default();
+        let mut there = (!self.timed && whole).then(HashSet::new);
         let mut listed = 0;
-        let mut pages = self.bucket.list(self.bucket.prefix(), None);
+        let after = span.after.as_deref();
+        let mut pages = self.bucket.list(self.bucket.prefix(), after);
         while let Some(page) = pages.next().await {
             let page = page.map_err(Stop::Failed)?;
             listed += page.len() as u64;
+            let over = page.last().is_some_and(|last| span.ends_before(&last.key));
             for object in &page {
                 dates.see(&self.selection.forms, self.bucket.prefix(), &object.key);
                 if let Some(there) = &mut there {
@@ -128,6 +133,9 @@ impl Lister {
                 }
             }
             self.hand_on(page, true).await?;
+            if over {
+                break;
+            }
         }
         self.meter.figure("objects_listed", listed);
         self.send(Step::Note(Note::Passed(there))).await?;
@@ -140,14 +148,10 @@ impl Lister {
     /// Looks at the dates of the window.
     async fn recent(&self, form: usize) -> Result<(), Stop> {
         let since = now().saturating_sub(micros(self.config.look_back));
-        let date = self
-            .selection
-            .forms
-            .get(form)
-            .and_then(|form| form.write(since));
         let prefix = self.bucket.prefix();
-        let after = format!("{prefix}{}", date.unwrap_or_default());
-        let mut pages = self.bucket.list(prefix, Some(&after));
+        let form = self.selection.forms.get(form);
+        let after = form.and_then(|form| form.before(prefix, since));
+        let mut pages = self.bucket.list(prefix, after.as_deref());
         while let Some(page) = pages.next().await {
             self.hand_on(page.map_err(Stop::Failed)?, false).await?;
         }

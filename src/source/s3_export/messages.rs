@@ -2,7 +2,8 @@
 //!
 //! A message is deleted once all of its objects are delivered and that is durable; until then it is
 //! kept from others for as long as it takes. What cannot be read is told once. It stays, unless the
-//! file says otherwise, for the queue's own rules, each time hidden for longer.
+//! file says otherwise, for the queue's own rules, each time hidden for longer. One object of a message
+//! that cannot be read does not keep the others from being read.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,6 +32,10 @@ const MOST_BAD: usize = 1000;
 /// Tries of one request before the connection counts as dead.
 const TRIES: u32 = 4;
 const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// So many objects in a row that may not be looked at are no matter of single objects.
+const MOST_DENIED: u32 = 10;
+/// The reason of letters about objects that may not be read.
+const DENIED: &str = "object_denied";
 
 /// A message that was received and is still to be deleted.
 struct Tracked {
@@ -100,17 +105,23 @@ fn hidden(visibility: Duration, seen: u32) -> Duration {
     visibility.saturating_mul(times).min(LONGEST_HOLD)
 }
 
-/// Why a message is not worked on.
-enum Trouble {
-    /// It, or what it tells of, cannot be read: reason and detail.
-    Bad(&'static str, String),
-    Failed(Failure),
+/// What became of a message.
+enum Taken {
+    /// All of it was handed on.
+    Well,
+    /// It, or some of what it tells of, cannot be read; the rest was handed on. The ticket is the
+    /// message's own.
+    Bad(Vec<Notice>, Ticket),
+    /// Nobody wants more.
+    Unwanted,
 }
 
 /// What a message tells of, as it is now.
 enum Told {
     There(Object),
     Gone(String),
+    /// It cannot be read.
+    Bad(Notice),
 }
 
 pub(super) struct Listener {
@@ -145,6 +156,7 @@ impl Listener {
     async fn listen(&self, live: &Live) -> Option<Failure> {
         let places = Arc::new(Semaphore::new(MOST_LIVE));
         let (mut bad, mut received, mut refused) = (Bad::default(), 0_u64, 0_u64);
+        let mut denied = 0;
         loop {
             let taken = places
                 .clone()
@@ -157,18 +169,23 @@ impl Listener {
             };
             received += messages.len() as u64;
             self.meter.figure("messages", received);
+            let mut held = Vec::with_capacity(messages.len());
             for message in messages {
-                // A server that sends more than was asked for waits its turn.
-                let place = taken.split(1)?;
-                match self.take(message.clone(), place, live).await {
-                    Ok(true) => {}
-                    Ok(false) => return None,
-                    Err((Trouble::Failed(failure), _)) => return Some(failure),
-                    Err((Trouble::Bad(reason, detail), ticket)) => {
+                // More than was asked for is not held, and comes again.
+                let Some(place) = taken.split(1) else { break };
+                held.push(self.hold(message, place, live));
+            }
+            for tracked in held {
+                let message = tracked.message.clone();
+                match self.take(tracked, &mut denied).await {
+                    Ok(Taken::Well) => {}
+                    Ok(Taken::Unwanted) => return None,
+                    Err(failure) => return Some(failure),
+                    Ok(Taken::Bad(notices, ticket)) => {
                         refused += 1;
                         self.meter.figure("bad_messages", refused);
                         let seen = bad.see(&message.id);
-                        if !self.refuse(&message, (reason, detail), seen, ticket).await {
+                        if !self.refuse(&message, notices, seen, ticket).await {
                             return None;
                         }
                     }
@@ -215,14 +232,8 @@ impl Listener {
         }
     }
 
-    /// Hands on what a message tells of. `Ok(false)`: nobody wants more.
-    async fn take(
-        &self,
-        message: Message,
-        place: OwnedSemaphorePermit,
-        live: &Live,
-    ) -> Result<bool, (Trouble, Option<Ticket>)> {
-        let told = notified(&message.body);
+    /// From now on a message is kept from others, also while it waits for those before it.
+    fn hold(&self, message: Message, place: OwnedSemaphorePermit, live: &Live) -> Arc<Tracked> {
         let tracked = Arc::new(Tracked {
             queue: self.queue.clone(),
             message,
@@ -230,50 +241,83 @@ impl Listener {
             failed: AtomicBool::new(false),
             _place: place,
         });
+        let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.push(Arc::downgrade(&tracked));
+        tracked
+    }
+
+    /// Hands on what a message tells of. `denied`: objects that might not be looked at, in a row.
+    async fn take(&self, tracked: Arc<Tracked>, denied: &mut u32) -> Result<Taken, Failure> {
+        let told = notified(&tracked.message.body);
         // One part is the message's own, so that it is not deleted before all objects are known.
         let own = Ticket(tracked.clone());
         let told = match told {
             Ok(told) => told,
             Err(Unreadable(why)) => {
-                return Err((Trouble::Bad("bad_message", why.to_owned()), Some(own)));
+                let notice = about(None, "bad_message", why.to_owned());
+                return Ok(Taken::Bad(vec![notice], own));
             }
         };
-        let objects = match self.look(told).await {
-            Ok(objects) => objects,
-            Err(trouble) => return Err((trouble, Some(own))),
-        };
-        live.lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(Arc::downgrade(&tracked));
+        let mut bad = Vec::new();
+        let objects = self.look(told).await?;
         for object in objects {
+            let object = match object {
+                Told::Bad(notice) => {
+                    *denied = denied.saturating_add(u32::from(notice.reason == DENIED));
+                    bad.push(notice);
+                    continue;
+                }
+                object => object,
+            };
+            *denied = 0;
             tracked.left.fetch_add(1, Ordering::SeqCst);
             if !self.hand_on(object, Ticket(tracked.clone())).await {
-                return Ok(false);
+                return Ok(Taken::Unwanted);
             }
         }
+        if *denied >= MOST_DENIED {
+            let detail = bad.last().map_or("", |notice| notice.detail.as_str());
+            let message = format!("{denied} objects in a row: {detail}");
+            return Err(Failure::fatal(DENIED, message));
+        }
+        if !bad.is_empty() {
+            return Ok(Taken::Bad(bad, own));
+        }
         own.settle(true).await;
-        Ok(true)
+        Ok(Taken::Well)
     }
 
     /// The objects as they are now.
-    async fn look(&self, told: Vec<Notified>) -> Result<Vec<Told>, Trouble> {
+    async fn look(&self, told: Vec<Notified>) -> Result<Vec<Told>, Failure> {
         let ours = |told: &Notified| match &self.config.location.store {
             Store::S3(s3) => told.bucket == s3.bucket,
             _ => true,
         };
         if !told.iter().all(ours) {
             let detail = "it tells of another bucket".to_owned();
-            return Err(Trouble::Bad("bad_message", detail));
+            return Ok(vec![Told::Bad(about(None, "bad_message", detail))]);
         }
         let prefix = self.bucket.prefix();
         let told = told.into_iter().filter(|told| told.key.starts_with(prefix));
         let look = async |told: Notified| match self.head(&told.key).await {
             Ok(object) => Ok(Told::There(object)),
             Err(ReadError::Gone) => Ok(Told::Gone(told.key)),
-            Err(ReadError::Denied(failure)) => {
-                Err(Trouble::Bad("object_denied", failure.to_string()))
+            Err(ReadError::Denied(failure)) => Ok(Told::Bad(about(
+                Some(told.key),
+                DENIED,
+                failure.to_string(),
+            ))),
+            // Of this object, and of no other: a name that cannot be asked for, for one.
+            Err(ReadError::Failed(failure)) if failure.kind() == Kind::Rejected => {
+                let reason = failure.losses().first().map(|loss| loss.cause.reason);
+                let reason = reason.unwrap_or("object_unreadable");
+                Ok(Told::Bad(about(
+                    Some(told.key),
+                    reason,
+                    failure.to_string(),
+                )))
             }
-            Err(error) => Err(Trouble::Failed(error.into())),
+            Err(error) => Err(error.into()),
         };
         let looked = futures::stream::iter(told.collect::<Vec<_>>()).map(look);
         let looked: Vec<_> = looked.buffered(self.config.parallel).collect().await;
@@ -298,16 +342,12 @@ impl Listener {
             Told::There(object) => object,
             Told::Gone(key) => {
                 let detail = "a message tells of it, and it is not there".to_owned();
-                let reason = "object_gone";
-                let key = Some(key);
-                let notice = Notice {
-                    reason,
-                    detail,
-                    key,
-                };
-                return self
-                    .send(Step::Note(Note::Letter(notice, Some(ticket))))
-                    .await;
+                let notice = about(Some(key), "object_gone", detail);
+                let note = Note::Letter(notice, Some(ticket));
+                return self.send(Step::Note(note)).await;
+            }
+            Told::Bad(notice) => {
+                return self.send(Step::Note(Note::Letter(notice, None))).await;
             }
         };
         match self.selection.choose(&object, now()) {
@@ -347,15 +387,16 @@ impl Listener {
         }
     }
 
-    /// Tells once of a message that cannot be read, and hides it. False: nobody wants more.
+    /// Tells once of what cannot be read of a message, and hides it. False: nobody wants more.
     async fn refuse(
         &self,
         message: &Message,
-        (reason, detail): (&'static str, String),
+        notices: Vec<Notice>,
         seen: u32,
-        ticket: Option<Ticket>,
+        ticket: Ticket,
     ) -> bool {
-        let deletes = self.sqs.delete_bad && reason == "bad_message";
+        // Rights may be given; a text or a name stays what it is.
+        let deletes = self.sqs.delete_bad && notices.iter().all(|it| it.reason != DENIED);
         if !deletes {
             let hold = hidden(self.sqs.visibility, seen);
             if let Err(failure) = self.queue.extend(&message.receipt, hold).await {
@@ -365,24 +406,37 @@ impl Listener {
         if seen > 0 && !deletes {
             return true;
         }
-        tracing::warn!(
-            message = message.id,
-            reason,
-            detail,
-            "a message cannot be read"
-        );
-        let detail = format!("message {} of the queue: {detail}", message.id);
-        let notice = Notice {
-            reason,
-            detail,
-            key: None,
-        };
-        let ticket = ticket.filter(|_| deletes);
-        self.send(Step::Note(Note::Letter(notice, ticket))).await
+        let mut ticket = Some(ticket).filter(|_| deletes);
+        let mut left = notices.len();
+        for mut notice in notices {
+            tracing::warn!(
+                message = message.id,
+                reason = notice.reason,
+                detail = notice.detail,
+                "a message cannot be read"
+            );
+            left -= 1;
+            notice.detail = format!("message {} of the queue: {}", message.id, notice.detail);
+            // Deleted with the last letter, and once the objects that could be read are delivered.
+            let ticket = ticket.take_if(|_| left == 0);
+            if !self.send(Step::Note(Note::Letter(notice, ticket))).await {
+                return false;
+            }
+        }
+        true
     }
 
     async fn send(&self, step: Step) -> bool {
         self.steps.send(step).await.is_ok()
+    }
+}
+
+/// What a letter says.
+fn about(key: Option<String>, reason: &'static str, detail: String) -> Notice {
+    Notice {
+        reason,
+        detail,
+        key,
     }
 }
 

@@ -39,6 +39,24 @@ pub(super) struct Selection {
     to: Option<i64>,
     min_age: i64,
     pub forms: Vec<Form>,
+    /// Whether all keys begin with dates of the first form.
+    dated: bool,
+}
+
+/// Which keys of a listing can be meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Span {
+    /// All before this one, and this one, cannot.
+    pub after: Option<String>,
+    /// Nor can this one and all behind it.
+    pub end: Option<String>,
+}
+
+impl Span {
+    /// Whether nothing behind this key can be meant.
+    pub(super) fn ends_before(&self, key: &str) -> bool {
+        self.end.as_deref().is_some_and(|end| key >= end)
+    }
 }
 
 /// What is to be done with an object.
@@ -71,7 +89,19 @@ impl Selection {
             to: config.to,
             min_age: config.min_age.as_micros() as i64,
             forms: config.key_time.forms(),
+            dated: config.dated_keys,
         })
+    }
+
+    /// Which keys below a prefix can be meant: with `dated_keys` those of the range, else all.
+    pub(super) fn span(&self, prefix: &str) -> Span {
+        let form = self.forms.first().filter(|_| self.dated);
+        let at = |form: &Form, time: i64| Some(format!("{prefix}{}", form.write(time)?));
+        Span {
+            after: form.and_then(|form| form.before(prefix, self.from?)),
+            // The last date of the range reaches into it, the one behind that does not.
+            end: form.and_then(|form| at(form, (self.to? - 1).checked_add(form.length())?)),
+        }
     }
 
     /// `now` in microseconds since 1970.
@@ -110,8 +140,15 @@ impl Selection {
 pub(super) fn fingerprint(config: &Config) -> u64 {
     let Location { prefix, .. } = &config.location;
     let text = format!(
-        "{}\0{prefix}\0{:?}\0{:?}\0{:?}\0{:?}\0{:?}",
-        config.location, config.include, config.exclude, config.from, config.to, config.key_time,
+        "{}\0{prefix}\0{:?}\0{:?}\0{:?}\0{:?}\0{:?}{}",
+        config.location,
+        config.include,
+        config.exclude,
+        config.from,
+        config.to,
+        config.key_time,
+        // Added later: what others remember stays true.
+        if config.dated_keys { "\0dated" } else { "" },
     );
     let hash: [u8; 32] = Sha256::digest(text).into();
     hash.first_chunk()
@@ -168,6 +205,43 @@ mod tests {
         assert_eq!(choice("2026/11/05/08/a"), Choice::Leave);
         assert_eq!(choice("a"), Choice::Leave, "it was changed in 1970");
         assert_eq!(chosen(&config, "a", config.from.unwrap()), Choice::Read);
+    }
+
+    #[test]
+    fn only_the_dates_of_the_range_are_listed() {
+        let mut config = config("in/");
+        let spanned = |config: &Config| Selection::new(config).unwrap().span("in/");
+        let time = crate::clock::parse_timestamp;
+        config.key_time = super::super::KeyTime::parse("dt=YYYY-MM-DD/").unwrap();
+        (config.from, config.to) = (time("2026-03-01T12:00:00Z"), time("2026-04-01T00:00:00Z"));
+        assert_eq!(
+            spanned(&config),
+            Span::default(),
+            "nobody said that all have dates"
+        );
+        config.dated_keys = true;
+        let span = spanned(&config);
+        let listed = |span: &Span, key: &str| {
+            span.after.as_deref().is_none_or(|after| key > after) && !span.ends_before(key)
+        };
+        for (key, expected) in [
+            ("in/dt=2026-02-28/z.gz", false),
+            ("in/dt=2026-03-01/", true),
+            ("in/dt=2026-03-01/a.gz", true),
+            ("in/dt=2026-03-31/z.gz", true),
+            ("in/dt=2026-04-01/", false),
+            ("in/dt=2026-04-01/a.gz", false),
+        ] {
+            assert_eq!(listed(&span, key), expected, "{key} in {span:?}");
+        }
+        // The date in which the range ends is part of it, and a key may be a date and nothing else.
+        config.to = time("2026-04-01T00:00:01Z");
+        config.key_time = super::super::KeyTime::parse("YYYY/MM/DD").unwrap();
+        let span = spanned(&config);
+        assert!(listed(&span, "in/2026/03/01") && listed(&span, "in/2026/04/01/a"));
+        assert!(!listed(&span, "in/2026/02/28/a") && !listed(&span, "in/2026/04/02"));
+        (config.from, config.to) = (None, None);
+        assert_eq!(spanned(&config), Span::default());
     }
 
     #[test]

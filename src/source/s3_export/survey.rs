@@ -20,13 +20,19 @@ impl Config {
         let selection = Selection::new(self)?;
         let bucket = Bucket::open(&self.location).await?;
         let mut survey = Survey::default();
-        let mut pages = bucket.list(bucket.prefix(), None);
+        let span = selection.span(bucket.prefix());
+        let mut pages = bucket.list(bucket.prefix(), span.after.as_deref());
         while let Some(page) = pages.next().await {
             let now = now();
-            for object in page? {
+            let page = page?;
+            let over = page.last().is_some_and(|last| span.ends_before(&last.key));
+            for object in page {
                 if selection.choose(&object, now) != Choice::Leave {
                     survey.add(day(&selection, &object), object.size);
                 }
+            }
+            if over {
+                break;
             }
         }
         Ok(survey)
