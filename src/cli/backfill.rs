@@ -20,7 +20,7 @@ use crate::config::{self, Environment};
 use crate::event::Path;
 use crate::failure::Failure;
 use crate::graph::Pipeline;
-use crate::graph::backfill::{Aim, Aimed, EVENT_TIME, aim, backfill as run_backfill, prepare};
+use crate::graph::backfill::{Aim, Aimed, aim, backfill as run_backfill, prepare};
 use crate::graph::check::check;
 use crate::graph::run::open_store;
 use crate::layer::{Books, SourcePart, Survey};
@@ -62,7 +62,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Where records have their own time; can be given several times, the first that holds one is
-    /// taken [default: .timestamp, .detail.eventBody.eventTime, .conversationStart, .time].
+    /// taken [default: what the source says under `event_time`, or else .timestamp,
+    /// .detail.eventBody.eventTime, .conversationStart, .time].
     #[arg(long = "event-time", value_name = "PATH")]
     event_time: Vec<String>,
     /// List what would be read, by day, and write nothing.
@@ -96,6 +97,8 @@ struct Plan {
     aimed: Aimed,
     pipeline: Pipeline,
     books: Vec<(Arc<str>, Arc<dyn Books>)>,
+    /// Where records have their own time, for people.
+    event_time: String,
 }
 
 pub(super) fn backfill(arguments: &Arguments, colour: Colour) -> ExitCode {
@@ -115,11 +118,7 @@ pub(super) fn backfill(arguments: &Arguments, colour: Colour) -> ExitCode {
 /// Reads the file and turns its pipeline into the backfill; `None` when it has mistakes.
 fn plan(arguments: &Arguments, colour: bool) -> Result<Option<Plan>, String> {
     let range = Range::new(arguments.from, arguments.to)?;
-    let written: Vec<&str> = match &arguments.event_time[..] {
-        [] => EVENT_TIME.to_vec(),
-        given => given.iter().map(String::as_str).collect(),
-    };
-    let paths = written.into_iter().map(|written| {
+    let paths = arguments.event_time.iter().map(|written| {
         let path = written.parse::<Path>();
         path.map_err(|error| format!("`--event-time {written}`: {error}"))
     });
@@ -149,12 +148,14 @@ fn plan(arguments: &Arguments, colour: bool) -> Result<Option<Plan>, String> {
     let sinks = pipeline.sinks.iter();
     let books = sinks.filter_map(|sink| Some((sink.name.clone(), sink.part.books()?)));
     let books = books.collect();
-    prepare(&mut pipeline, &aimed.source, event_time);
+    let event_time = prepare(&mut pipeline, &aimed.source, event_time);
+    let event_time: Vec<String> = event_time.iter().map(Path::to_string).collect();
     Ok(Some(Plan {
         range,
         aimed,
         pipeline,
         books,
+        event_time: event_time.join(", "),
     }))
 }
 
@@ -253,9 +254,11 @@ async fn work(plan: Plan, screen: crate::observe::Screen, show: Show) -> Result<
         aimed,
         pipeline,
         books,
+        event_time,
     } = plan;
     let (name, state) = (pipeline.name.clone(), aimed.state.display().to_string());
-    tracing::info!(source = aimed.source, state, "backfill, {}", range.shown());
+    let source = &aimed.source;
+    tracing::info!(source, state, event_time, "backfill, {}", range.shown());
     let store = open_store(&pipeline).await?;
     let resumed = !store.checkpoints(&aimed.source).await?.is_empty();
     let observer = Observer::new(&name);

@@ -281,6 +281,7 @@ impl Summary {
             "objects_total": self.progress.files_total,
             "objects_before": self.progress.files_skipped,
             "bytes_done": self.progress.bytes_done,
+            "bytes_total": self.progress.bytes_total,
             "total": figures(&self.total()),
             "hours": hours.collect::<Vec<_>>(),
             "ledger": serde_json::to_value(&self.ledger).unwrap_or(Json::Null),
