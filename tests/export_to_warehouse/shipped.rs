@@ -110,37 +110,22 @@ fn every_store_and_dialect_is_a_matter_of_variables() {
         server(&[named, vec![login]].concat())[1..].to_vec()
     };
     let dialects = [
-        ("sqlite", "SQLite", vec![("WAREHOUSE", "w.db")]),
+        ("sqlite", vec![("WAREHOUSE", "w.db")]),
         (
             "postgresql",
-            "PostgreSQL",
             server(&[password, ("WAREHOUSE_PORT", "5433")]),
         ),
-        (
-            "redshift",
-            "Redshift",
-            server(&[password, ("WAREHOUSE_TLS", "prefer")]),
-        ),
+        ("redshift", server(&[password, ("WAREHOUSE_TLS", "prefer")])),
+        ("synapse", server(&[password, ("WAREHOUSE_PORT", "1434")])),
         (
             "synapse",
-            "Synapse",
-            server(&[password, ("WAREHOUSE_PORT", "1434")]),
-        ),
-        (
-            "synapse",
-            "Synapse",
             [server(&[token])[..2].to_vec(), vec![token]].concat(),
         ),
-        ("snowflake", "Snowflake", snowflake(password)),
-        (
-            "snowflake",
-            "Snowflake",
-            snowflake(("SNOWFLAKE_KEY_FILE", "key.p8")),
-        ),
-        ("bigquery", "BigQuery", vec![("BIGQUERY_PROJECT", "org-x")]),
+        ("snowflake", snowflake(password)),
+        ("snowflake", snowflake(("SNOWFLAKE_KEY_FILE", "key.p8"))),
+        ("bigquery", vec![("BIGQUERY_PROJECT", "org-x")]),
         (
             "bigquery",
-            "BigQuery",
             vec![
                 ("BIGQUERY_PROJECT", "org-x"),
                 ("BIGQUERY_LOCATION", "EU"),
@@ -170,7 +155,7 @@ fn every_store_and_dialect_is_a_matter_of_variables() {
             ),
         ],
     ];
-    for (place, (dialect, name, variables)) in dialects.iter().enumerate() {
+    for (place, (dialect, variables)) in dialects.iter().enumerate() {
         let mut there = Place::new();
         there.set("WAREHOUSE_DIALECT", *dialect);
         let store = &stores[place % stores.len()];
@@ -190,9 +175,9 @@ fn every_store_and_dialect_is_a_matter_of_variables() {
             said.concat()
         };
         assert!(said(&["validate"]).contains("ok, 1 source"), "{dialect}");
-        let made = said(&["ddl"]);
-        let first = made.lines().next().unwrap();
-        assert!(first.contains(name), "{dialect}: {first}");
+        let mut alone = Command::new(env!("CARGO_BIN_EXE_trunkline"));
+        let alone = alone.args(["ddl", "--dialect", dialect]).output().unwrap();
+        assert_eq!(said(&["ddl"]), String::from_utf8(alone.stdout).unwrap());
     }
     // A queue has no end, and somebody who has not said so hears of it.
     let mut place = Place::new();

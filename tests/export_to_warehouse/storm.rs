@@ -34,6 +34,8 @@ struct Storm {
     place: Place,
     running: Child,
     random: Random,
+    /// Who dies next: all of them, before one does again.
+    deck: Vec<usize>,
     /// How often each of the four died.
     deaths: [usize; 4],
 }
@@ -61,6 +63,7 @@ impl Storm {
             place,
             running,
             random: random(),
+            deck: Vec::new(),
             deaths: [0; 4],
         }
     }
@@ -87,7 +90,10 @@ impl Storm {
 
     /// One of them dies, and comes back after a while.
     async fn strike(&mut self) {
-        let victim = self.random.below(4);
+        if self.deck.is_empty() {
+            self.deck.extend([0, 1, 2, 3]);
+        }
+        let victim = self.deck.remove(self.random.below(self.deck.len()));
         let outage = Duration::from_millis(self.random.below(OUTAGE) as u64);
         match (victim, &mut self.queues) {
             (0, _) => {
