@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Colour;
 use super::show::{colours, complain, print, text};
-use super::table::{Table, bytes};
+use super::table::Table;
 use crate::config::{self, Environment};
 use crate::event::Path;
 use crate::failure::Failure;
@@ -24,7 +24,7 @@ use crate::graph::backfill::{Aim, Aimed, aim, backfill as run_backfill, prepare}
 use crate::graph::check::check;
 use crate::graph::run::open_store;
 use crate::layer::{Books, SourcePart, Survey};
-use crate::observe::{LogFormat, Observer, Progress, Show, draw_progress, init_log};
+use crate::observe::{LogFormat, Observer, Progress, Show, draw_progress, init_log, size};
 
 use range::{Range, parse_rate, parse_time};
 use summary::{Found, Summary};
@@ -178,6 +178,7 @@ fn drive(plan: Plan, arguments: &Arguments, colour: Colour) -> Result<ExitCode, 
             return told(&plan, survey, colours(colour, &stdout()));
         }
         if asks(arguments) && !agreed(&plan, survey) {
+            complain("nothing was read\n");
             return Ok(ExitCode::from(STOPPED));
         }
         let show = match arguments.no_progress {
@@ -218,29 +219,29 @@ fn told(plan: &Plan, survey: Option<Survey>, colour: bool) -> Result<ExitCode, S
     let source = &plan.aimed.source;
     let survey = survey.ok_or_else(|| format!("`{source}` cannot list what it would read"))?;
     let mut table = Table::new(["DAY", "OBJECTS", "BYTES"], colour);
-    for (day, (objects, size)) in &survey.days {
+    for (day, (objects, bytes)) in &survey.days {
         let day = match day.as_str() {
             "" => "unknown",
             day => day,
         };
-        table.push([day.to_owned(), objects.to_string(), bytes(*size)]);
+        table.push([day.to_owned(), objects.to_string(), size(*bytes)]);
     }
-    let (objects, size) = survey.total();
+    let (objects, bytes) = survey.total();
     let range = plan.range.shown();
     print(&format!(
         "{}would read {objects} objects ({}) from `{source}`, {range}; nothing was read\n",
         table.render(),
-        bytes(size),
+        size(bytes),
     ));
     Ok(ExitCode::SUCCESS)
 }
 
 fn agreed(plan: &Plan, survey: Option<Survey>) -> bool {
-    let (objects, size) = survey.unwrap_or_default().total();
+    let (objects, bytes) = survey.unwrap_or_default().total();
     let (source, range) = (&plan.aimed.source, plan.range.shown());
     complain(&format!(
         "read {objects} objects ({}) from `{source}`, {range}? [y/N] ",
-        bytes(size)
+        size(bytes)
     ));
     let mut answer = String::new();
     let read = stdin().read_line(&mut answer);
