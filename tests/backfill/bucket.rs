@@ -30,7 +30,9 @@ impl World {
             store.url()
         );
         let url = database.url("postgres");
-        let warehouse = format!("dialect: postgresql, url: '{url}', tls: off");
+        // What fails goes back at once, and is delivered again by the engine.
+        let warehouse =
+            format!("dialect: postgresql, url: '{url}', tls: off, retry: {{ attempts: 1 }}");
         let place = Place::with(&bucket, &warehouse);
         copy(&place.path("exports"), &store.dir.path().join("exports/of"));
         World {

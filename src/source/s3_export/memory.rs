@@ -300,7 +300,9 @@ impl<T> Memory<T> {
             End::Done => State::Done,
             End::Aside => State::Aside,
             End::Denied => State::Denied,
-            End::Again => return (None, waiting),
+            // A listing under way may have passed over it for being in the queue, and its end must
+            // not say the same of what is there now: the row is of the version that is gone.
+            End::Again => State::Part(Box::default()),
         };
         (Some(self.put(id, object, state, pass)), waiting)
     }

@@ -345,7 +345,9 @@ fn what_is_found_again_by_the_next_connection_does_not_count_twice() {
         bytes,
         read,
     };
+    let generation = memory.generation();
     assert_eq!(memory.reopen(), again);
     assert_eq!(memory.reopen(), Again::default());
+    assert_eq!(memory.generation(), generation + 2);
     assert!(!memory.is_news("c") && memory.is_news("d"));
 }
