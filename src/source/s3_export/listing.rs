@@ -181,8 +181,9 @@ impl Lister {
                     }
                     Verdict::Queued => continue,
                 };
-                memory.queue(id, &object);
-                works.push(Work::new(id, object, from, told, whole));
+                let work = Work::new(id, object, from, told, whole);
+                memory.queue(id, &work.object, work.begin());
+                works.push(work);
             }
         }
         if counted {

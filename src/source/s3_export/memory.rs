@@ -80,6 +80,8 @@ impl Window {
 struct Queued<T> {
     modified: i64,
     size: u64,
+    /// Bytes of it that were read before it was found.
+    begun: u64,
     /// What waits for its end.
     waiting: Vec<T>,
 }
@@ -168,6 +170,7 @@ impl<T> Memory<T> {
         for (_, queued) in self.queued.drain() {
             again.objects += 1;
             again.bytes = again.bytes.saturating_add(queued.size);
+            again.read += queued.begun;
         }
         self.passing = false;
         self.generation += 1;
@@ -236,11 +239,12 @@ impl<T> Memory<T> {
         object.modified_micros < *horizon || (passed && object.modified_micros < *before)
     }
 
-    /// An object goes into the queue.
-    pub(super) fn queue(&mut self, id: Id, object: &Object) {
+    /// An object goes into the queue; so many bytes of it were read before.
+    pub(super) fn queue(&mut self, id: Id, object: &Object, begun: u64) {
         self.queued.entry(id).or_insert(Queued {
             modified: object.modified_micros,
             size: object.size,
+            begun,
             waiting: Vec::new(),
         });
     }

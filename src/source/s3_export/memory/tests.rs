@@ -84,7 +84,7 @@ impl Model {
     fn find(&mut self, object: Object, listed: bool) {
         let id = Id::of(&object.key);
         if let Verdict::Read { .. } = self.memory.verdict(id, &object, listed, false) {
-            self.memory.queue(id, &object);
+            self.memory.queue(id, &object, 0);
             self.queue.push_back(Item::Object(id, object, listed));
         }
     }
@@ -270,7 +270,7 @@ fn what_is_remembered_is_bounded() {
 fn denied_objects_are_tried_again_and_places_come_back() {
     let mut memory: Memory<u8> = Memory::new(Vec::new(), 7, 10, true);
     let (id, one) = (Id::of("a"), object("a", 5, 1));
-    memory.queue(id, &one);
+    memory.queue(id, &one, 0);
     assert_eq!(memory.wait_for(id, 9), None);
     assert_eq!(memory.verdict(id, &one, true, true), Verdict::Queued);
     let (kept, waiting) = memory.end(id, &one, End::Denied, true);
@@ -335,11 +335,11 @@ fn what_is_found_again_by_the_next_connection_does_not_count_twice() {
     });
     for object in &all {
         assert!(memory.is_news(&object.key));
-        memory.queue(Id::of(&object.key), object);
+        memory.queue(Id::of(&object.key), object, 4);
     }
     memory.end(Id::of("a"), &all[0], End::Done, true);
     memory.begun(3);
-    let (objects, bytes, read) = (2, 20, 3);
+    let (objects, bytes, read) = (2, 20, 3 + 2 * 4);
     let again = Again {
         objects,
         bytes,
