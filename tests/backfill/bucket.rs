@@ -182,3 +182,33 @@ async fn the_pipeline_says_where_records_have_their_time() {
     assert_eq!(timed.code, Some(0), "{}", timed.stderr);
     expect_whole(&timed.json());
 }
+
+/// Stopped while the database is away, it gives back what it could not deliver, and counts none of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_delivered_before_the_end_is_not_counted() {
+    let mut world = World::new("").await;
+    let mut running = world.place.start(&["--throttle", "20KiB/s"]);
+    world.until_facts(&mut running, 40).await;
+    world.database.kill();
+    sleep(Duration::from_millis(1500)).await;
+    running.signal("TERM");
+    let stopped = ended(running).await;
+    // The ledger could not be written to the warehouse, which is said.
+    assert_eq!(stopped.code, Some(1), "{}", stopped.stderr);
+    let summary = stopped.json();
+    let figure = |name: &str| summary["total"][name].as_u64().unwrap();
+    let told = figure("loaded") + figure("dropped") + figure("refused");
+    assert_eq!(
+        (figure("read"), figure("unexplained")),
+        (told, 0),
+        "{summary:#}"
+    );
+    let given_back = summary["ledger"]["whole"]["given_back"].as_u64();
+    assert!(given_back > Some(0), "{summary:#}");
+
+    world.database.restart();
+    let run = world.place.backfill(&[]);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    expect_whole(&run.json());
+    world.expect_tables().await;
+}

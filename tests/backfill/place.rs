@@ -20,6 +20,7 @@ pub const RECORDS: u64 = 40;
 const PIPELINE: &str = "
 version: 1
 name: export
+grace: 3s
 state: { type: embedded, path: state }
 dead_letter: { type: file, path: dead.ndjson }
 api: { address: '127.0.0.1:1' }
