@@ -65,7 +65,7 @@ pub use log::{LogError, LogFormat, Screen, init as init_log};
 pub use meter::{DROPS_ALERT_SHARE, NodeMeter};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, render as render_metrics};
 pub use progress::{Progress, ProgressSnapshot};
-pub use progress_bar::{Show, draw as draw_progress};
+pub use progress_bar::{Show, draw as draw_progress, size};
 pub use promise::{Guarantee, Promise, render as render_promises};
 
 pub use trigger::{Trigger, Triggers};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::codec::{Compression, Framing, Limits};
+use crate::event::Path;
 use crate::failure::Failure;
 use crate::layer::{Probing, Replays, SourceContext, SourcePart, Survey, VisitPaths};
 use crate::setting::{Fields, Size};
@@ -149,6 +150,13 @@ impl SourcePart for Config {
             Self::File(_) | Self::GenesysWebsocket(_) | Self::Stdin(_) => {
                 Box::pin(futures::future::ready(Ok(None)))
             }
+        }
+    }
+
+    fn event_time(&self) -> &[Path] {
+        match self {
+            Self::S3Export(source) => &source.config().event_time,
+            Self::File(_) | Self::GenesysWebsocket(_) | Self::Stdin(_) => &[],
         }
     }
 

@@ -1,9 +1,13 @@
 //! `trunkline backfill`: the real binary, a folder of archives, SQLite.
 
+#[path = "backfill/bucket.rs"]
+mod bucket;
 #[path = "backfill/place.rs"]
 mod place;
 #[path = "warehouse_postgres/server.rs"]
 mod server;
+#[path = "kit/storage.rs"]
+mod storage;
 
 use std::time::{Duration, Instant};
 

@@ -8,6 +8,8 @@ mod input;
 mod disturbed;
 #[path = "export_to_warehouse/place.rs"]
 mod place;
+#[path = "warehouse_postgres/server.rs"]
+mod postgres;
 #[path = "export_to_warehouse/privacy.rs"]
 mod privacy;
 #[path = "export_to_warehouse/servers.rs"]
@@ -16,3 +18,5 @@ mod servers;
 mod shipped;
 #[path = "kit/storage.rs"]
 mod storage;
+#[path = "export_to_warehouse/storm.rs"]
+mod storm;

@@ -285,3 +285,70 @@ async fn a_wrong_secret_ends_the_run() {
     assert_eq!(failure.kind(), trunkline::failure::Kind::Fatal);
     assert!(!failure.to_string().contains("another-secret"));
 }
+
+/// What is to be read and what was read, over a restart and a store that dies: each byte counts once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn progress_is_exact_over_a_restart_and_a_broken_connection() {
+    let mut server = StorageServer::start(Kind::S3sFs).await;
+    let shelf = server.bucket("exports").await;
+    let all = [records("a", 20), records("b", 4000), records("c", 300)];
+    let bytes = [lines(&all[0]), lines(&all[1]), gzip(&lines(&all[2]))];
+    for (name, bytes) in ["a.json", "b.json", "c.json.gz"].iter().zip(&bytes) {
+        shelf.put(name, bytes.clone()).await;
+    }
+    let sizes = bytes.map(|bytes| bytes.len() as u64);
+    let slow = "read: once\nrange: 4KiB\nmax_read_ahead: 4KiB\nbatch_events: 10\nparallel: 1";
+    let mut first = Bench::new(&on(&server, slow));
+    first.until("in b", |bench| bench.bodies.len() > 100).await;
+    let before = std::mem::take(&mut first.bodies);
+    let (store, known) = (first.store.clone(), before.len());
+    drop(first);
+
+    let mut bench = Bench::over(store, &on(&server, slow));
+    bench.bodies = before;
+    bench
+        .until("further", |bench| bench.bodies.len() > 250)
+        .await;
+    server.kill();
+    let (restarted, ()) = tokio::join!(
+        async {
+            // Longer than one request is tried.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            server.restart().await;
+        },
+        bench.drain()
+    );
+    let () = restarted;
+    assert!(bench.reopened > 0);
+    bench.has_once(all.concat());
+    let now = bench.progress.snapshot();
+    assert_eq!((now.files_total, now.files_done), (Some(3), 3));
+    let whole: u64 = sizes.iter().sum();
+    assert_eq!((now.bytes_total, now.bytes_done), (Some(whole), whole));
+    assert_eq!(now.records, (20 + 4000 + 300 - known) as u64);
+    // What the first has read cost the second no time; what it read again itself did.
+    assert_eq!(now.files_skipped, 1);
+    let begun = now.bytes_skipped - sizes[0];
+    assert!(begun > 0 && begun < 18_000, "{now:?}");
+}
+
+/// Objects behind the window are remembered as a whole, and that outlives the process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_older_than_the_window_is_not_read_again_by_the_next_process() {
+    let server = StorageServer::start(Kind::S3sFs).await;
+    let shelf = server.bucket("exports").await;
+    for name in ["a", "b", "c"] {
+        shelf.put(name, lines(&records(name, 5))).await;
+    }
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let yaml = on(&server, "read: once\nlook_back: 1s");
+    let mut first = Bench::new(&yaml);
+    first.drain().await;
+    assert_eq!(
+        (first.bodies.len(), first.figure("objects_remembered")),
+        (15, 0)
+    );
+    let mut second = Bench::over(first.store.clone(), &yaml);
+    second.drain().await;
+    assert_eq!(second.bodies, Vec::<String>::new());
+}

@@ -15,16 +15,16 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Colour;
 use super::show::{colours, complain, print, text};
-use super::table::{Table, bytes};
+use super::table::Table;
 use crate::config::{self, Environment};
 use crate::event::Path;
 use crate::failure::Failure;
 use crate::graph::Pipeline;
-use crate::graph::backfill::{Aim, Aimed, EVENT_TIME, aim, backfill as run_backfill, prepare};
+use crate::graph::backfill::{Aim, Aimed, aim, backfill as run_backfill, prepare};
 use crate::graph::check::check;
 use crate::graph::run::open_store;
 use crate::layer::{Books, SourcePart, Survey};
-use crate::observe::{LogFormat, Observer, Progress, Show, draw_progress, init_log};
+use crate::observe::{LogFormat, Observer, Progress, Show, draw_progress, init_log, size};
 
 use range::{Range, parse_rate, parse_time};
 use summary::{Found, Summary};
@@ -62,7 +62,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Where records have their own time; can be given several times, the first that holds one is
-    /// taken [default: .timestamp, .detail.eventBody.eventTime, .conversationStart, .time].
+    /// taken [default: what the source says under `event_time`, or else .timestamp,
+    /// .detail.eventBody.eventTime, .conversationStart, .time].
     #[arg(long = "event-time", value_name = "PATH")]
     event_time: Vec<String>,
     /// List what would be read, by day, and write nothing.
@@ -96,6 +97,8 @@ struct Plan {
     aimed: Aimed,
     pipeline: Pipeline,
     books: Vec<(Arc<str>, Arc<dyn Books>)>,
+    /// Where records have their own time, for people.
+    event_time: String,
 }
 
 pub(super) fn backfill(arguments: &Arguments, colour: Colour) -> ExitCode {
@@ -115,11 +118,7 @@ pub(super) fn backfill(arguments: &Arguments, colour: Colour) -> ExitCode {
 /// Reads the file and turns its pipeline into the backfill; `None` when it has mistakes.
 fn plan(arguments: &Arguments, colour: bool) -> Result<Option<Plan>, String> {
     let range = Range::new(arguments.from, arguments.to)?;
-    let written: Vec<&str> = match &arguments.event_time[..] {
-        [] => EVENT_TIME.to_vec(),
-        given => given.iter().map(String::as_str).collect(),
-    };
-    let paths = written.into_iter().map(|written| {
+    let paths = arguments.event_time.iter().map(|written| {
         let path = written.parse::<Path>();
         path.map_err(|error| format!("`--event-time {written}`: {error}"))
     });
@@ -149,12 +148,14 @@ fn plan(arguments: &Arguments, colour: bool) -> Result<Option<Plan>, String> {
     let sinks = pipeline.sinks.iter();
     let books = sinks.filter_map(|sink| Some((sink.name.clone(), sink.part.books()?)));
     let books = books.collect();
-    prepare(&mut pipeline, &aimed.source, event_time);
+    let event_time = prepare(&mut pipeline, &aimed.source, event_time);
+    let event_time: Vec<String> = event_time.iter().map(Path::to_string).collect();
     Ok(Some(Plan {
         range,
         aimed,
         pipeline,
         books,
+        event_time: event_time.join(", "),
     }))
 }
 
@@ -177,6 +178,7 @@ fn drive(plan: Plan, arguments: &Arguments, colour: Colour) -> Result<ExitCode, 
             return told(&plan, survey, colours(colour, &stdout()));
         }
         if asks(arguments) && !agreed(&plan, survey) {
+            complain("nothing was read\n");
             return Ok(ExitCode::from(STOPPED));
         }
         let show = match arguments.no_progress {
@@ -217,29 +219,29 @@ fn told(plan: &Plan, survey: Option<Survey>, colour: bool) -> Result<ExitCode, S
     let source = &plan.aimed.source;
     let survey = survey.ok_or_else(|| format!("`{source}` cannot list what it would read"))?;
     let mut table = Table::new(["DAY", "OBJECTS", "BYTES"], colour);
-    for (day, (objects, size)) in &survey.days {
+    for (day, (objects, bytes)) in &survey.days {
         let day = match day.as_str() {
             "" => "unknown",
             day => day,
         };
-        table.push([day.to_owned(), objects.to_string(), bytes(*size)]);
+        table.push([day.to_owned(), objects.to_string(), size(*bytes)]);
     }
-    let (objects, size) = survey.total();
+    let (objects, bytes) = survey.total();
     let range = plan.range.shown();
     print(&format!(
         "{}would read {objects} objects ({}) from `{source}`, {range}; nothing was read\n",
         table.render(),
-        bytes(size),
+        size(bytes),
     ));
     Ok(ExitCode::SUCCESS)
 }
 
 fn agreed(plan: &Plan, survey: Option<Survey>) -> bool {
-    let (objects, size) = survey.unwrap_or_default().total();
+    let (objects, bytes) = survey.unwrap_or_default().total();
     let (source, range) = (&plan.aimed.source, plan.range.shown());
     complain(&format!(
         "read {objects} objects ({}) from `{source}`, {range}? [y/N] ",
-        bytes(size)
+        size(bytes)
     ));
     let mut answer = String::new();
     let read = stdin().read_line(&mut answer);
@@ -253,9 +255,11 @@ async fn work(plan: Plan, screen: crate::observe::Screen, show: Show) -> Result<
         aimed,
         pipeline,
         books,
+        event_time,
     } = plan;
     let (name, state) = (pipeline.name.clone(), aimed.state.display().to_string());
-    tracing::info!(source = aimed.source, state, "backfill, {}", range.shown());
+    let source = &aimed.source;
+    tracing::info!(source, state, event_time, "backfill, {}", range.shown());
     let store = open_store(&pipeline).await?;
     let resumed = !store.checkpoints(&aimed.source).await?.is_empty();
     let observer = Observer::new(&name);

@@ -22,21 +22,16 @@ use crate::state::Store;
 
 pub use settings::{Aim, Aimed, RANGED, aim};
 
-/// Where a record's own time is looked for unless told: in records of an export, in EventBridge
-/// envelopes of detail events, in analytics conversation details, in any other envelope.
-pub const EVENT_TIME: [&str; 4] = [
-    ".timestamp",
-    ".detail.eventBody.eventTime",
-    ".conversationStart",
-    ".time",
-];
-
 /// Leaves of the pipeline what a backfill needs: the one source, whose records are counted by the
-/// hour of their own time (the first of `event_time` that holds one). Buffers are in memory and
-/// nothing is dropped where one is full: the source can wait, and is read again after a crash.
-pub fn prepare(pipeline: &mut Pipeline, source: &str, event_time: Vec<Path>) {
+/// hour of their own time (the first of these that holds one: of `event_time`, or where nothing is
+/// in it, of what the source's settings say). Buffers are in memory and nothing is dropped where one
+/// is full: the source can wait, and is read again after a crash. Gives where times are looked for.
+pub fn prepare(pipeline: &mut Pipeline, source: &str, mut event_time: Vec<Path>) -> Vec<Path> {
     let sources = std::mem::take(&mut pipeline.sources);
     for mut node in sources.into_iter().filter(|node| *node.name == *source) {
+        if event_time.is_empty() {
+            event_time = node.part.event_time().to_vec();
+        }
         node.part = Box::new(Timed {
             part: node.part,
             event_time: event_time.clone(),
@@ -51,6 +46,7 @@ pub fn prepare(pipeline: &mut Pipeline, source: &str, event_time: Vec<Path>) {
     }
     pipeline.simulator = None;
     pipeline.api = None;
+    event_time
 }
 
 /// Runs a prepared pipeline, until its source has nothing more or `stop` is ready. The completeness
@@ -92,6 +88,10 @@ impl SourcePart for Timed {
 
     fn survey(&self) -> BoxFuture<'_, Result<Option<Survey>, Failure>> {
         self.part.survey()
+    }
+
+    fn event_time(&self) -> &[Path] {
+        &self.event_time
     }
 
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource {

@@ -44,6 +44,11 @@ pub trait SourcePart: Send {
     fn survey(&self) -> BoxFuture<'_, Result<Option<Survey>, Failure>> {
         Box::pin(futures::future::ready(Ok(None)))
     }
+    /// Where its records have their own time: the first of these that holds one. None where its
+    /// settings do not say.
+    fn event_time(&self) -> &[Path] {
+        &[]
+    }
     /// How to open its connection; does not connect yet.
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource;
 }

@@ -424,6 +424,22 @@ mod tests {
     }
 
     #[test]
+    fn ids_count_once_where_their_newest_time_lies() {
+        let hours = hours();
+        let hour = MICROS_IN_HOUR / 1000;
+        hours.ids([("a", 5 * hour), ("b", hour - 1)]);
+        // The newest came first.
+        hours.ids([("a", 2 * hour), ("b", -1)]);
+        let expected = BTreeMap::from([(0, 1), (5, 1)]);
+        assert_eq!(hours.loaded_ids(), Some(expected));
+        let more = (0..=MAX_IDS as u64).map(|id| (id, 0));
+        hours.lock().ids.newest.extend(more);
+        hours.ids([("c", 0), ("d", 0)]);
+        assert_eq!(hours.loaded_ids(), None, "too many to be told apart");
+        assert!(hours.lock().ids.newest.is_empty());
+    }
+
+    #[test]
     fn hours_past_the_bound_are_counted_together() {
         let hours = hours();
         {

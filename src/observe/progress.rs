@@ -51,6 +51,17 @@ impl Progress {
         self.0.announced.store(true, Relaxed);
     }
 
+    /// Of what a source found it will find this much again: its connection broke.
+    pub fn less_total(&self, files: u64, bytes: u64) {
+        take(&self.0.files_total, files);
+        take(&self.0.bytes_total, bytes);
+    }
+
+    /// `n` bytes will be read again.
+    pub fn bytes_undone(&self, n: u64) {
+        take(&self.0.bytes_done, n);
+    }
+
     /// A source has no known end (a pipe, a queue, a followed file): there is no total any more.
     pub fn unbounded(&self) {
         self.0.unbounded.store(true, Relaxed);
@@ -101,6 +112,12 @@ impl Progress {
             objects: figures.objects.load(Relaxed),
         }
     }
+}
+
+fn take(figure: &AtomicU64, n: u64) {
+    let less = |now: u64| Some(now.saturating_sub(n));
+    // It always has a new value, so this cannot fail.
+    let _ = figure.fetch_update(Relaxed, Relaxed, less);
 }
 
 #[cfg(test)]

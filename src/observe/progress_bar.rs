@@ -199,7 +199,7 @@ pub(super) fn message(now: ProgressSnapshot, pace: &Pace) -> String {
 
 /// Bytes in the largest unit (of thousands) that keeps a digit before the point.
 #[allow(clippy::cast_precision_loss)]
-fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if bytes < 1_000 {
         return format!("{bytes} B");

@@ -144,7 +144,11 @@ impl Opener {
     async fn memory(&self, context: &SourceContext) -> Result<Shared, Failure> {
         let known = || self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(memory) = &*known() {
-            memory.lock().reopen();
+            let again = memory.lock().reopen();
+            if self.config.read == ReadMode::Once {
+                context.progress.less_total(again.objects, again.bytes);
+                context.progress.bytes_undone(again.read);
+            }
             return Ok(memory.clone());
         }
         let kept = context.store.checkpoints(&context.node).await?;

@@ -20,6 +20,7 @@ pub const RECORDS: u64 = 40;
 const PIPELINE: &str = "
 version: 1
 name: export
+grace: 3s
 state: { type: embedded, path: state }
 dead_letter: { type: file, path: dead.ndjson }
 api: { address: '127.0.0.1:1' }
@@ -57,8 +58,14 @@ impl Place {
 
     /// With these settings of the warehouse.
     pub fn with_warehouse(settings: &str) -> Self {
-        let pipeline = PIPELINE.replace("WAREHOUSE", settings);
+        Self::with("url: ./exports", settings)
+    }
+
+    /// And with these of the bucket. What would lie in it lies in the folder `exports`.
+    pub fn with(bucket: &str, warehouse: &str) -> Self {
+        let pipeline = PIPELINE.replace("WAREHOUSE", warehouse);
         let place = Self(tempfile::tempdir().unwrap());
+        let pipeline = pipeline.replace("url: ./exports", bucket);
         fs::write(place.path("p.yaml"), pipeline).unwrap();
         for hour in 0..HOURS {
             place.hour("2026/01/01", hour);
@@ -237,6 +244,10 @@ impl Running {
 
     pub fn said(&self) -> String {
         text(&self.err)
+    }
+
+    pub fn is_over(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     pub fn wait(mut self) -> Ended {

@@ -9,7 +9,8 @@ use crate::place::{Place, assert_is_whole};
 
 const KILLS: usize = 12;
 
-fn random() -> Random {
+/// Seeded by `EXPORTS_SEED`, or else by the time, which is told.
+pub fn random() -> Random {
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
     let seed = std::env::var("EXPORTS_SEED").map(|seed| seed.parse().unwrap());
     let seed = seed.unwrap_or(now.as_nanos() as u64);

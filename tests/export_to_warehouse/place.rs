@@ -14,6 +14,38 @@ pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// What a report asks for of a row: all columns but the counter and the moment of writing.
 pub type Row = [Option<String>; 9];
 
+/// What the pipeline looks at, besides the variables of AWS.
+const VARIABLES: [&str; 28] = [
+    "EXPORT_URL",
+    "S3_ENDPOINT",
+    "AZURE_ACCOUNT",
+    "AZURE_ACCESS_KEY",
+    "AZURE_SAS_TOKEN",
+    "GOOGLE_KEY",
+    "READ",
+    "POLL",
+    "QUEUE_URL",
+    "RECONCILE",
+    "API",
+    "API_TOKEN",
+    "WAREHOUSE_DIALECT",
+    "WAREHOUSE_HOST",
+    "WAREHOUSE_PORT",
+    "WAREHOUSE_DATABASE",
+    "WAREHOUSE_USER",
+    "WAREHOUSE_PASSWORD",
+    "WAREHOUSE_TLS",
+    "WAREHOUSE_TOKEN",
+    "SNOWFLAKE_ACCOUNT",
+    "SNOWFLAKE_ROLE",
+    "SNOWFLAKE_WAREHOUSE",
+    "SNOWFLAKE_KEY_FILE",
+    "BIGQUERY_PROJECT",
+    "BIGQUERY_LOCATION",
+    "BIGQUERY_KEY_FILE",
+    "WAREHOUSE",
+];
+
 /// A folder in which the pipeline keeps everything, with the variables of its runs.
 pub struct Place {
     pub folder: tempfile::TempDir,
@@ -64,21 +96,28 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
         command.arg("run").args(&self.options);
         command.arg("--summary").arg(self.summary_file());
-        command.arg(&self.pipeline).current_dir(ROOT);
+        command.arg(&self.pipeline);
+        self.surround(&mut command);
+        command
+    }
+
+    /// Any other command on the pipeline.
+    pub fn other(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trunkline"));
+        command.args(words).arg(&self.pipeline);
+        self.surround(&mut command);
+        command
+    }
+
+    fn surround(&self, command: &mut Command) {
+        command.current_dir(ROOT);
         // Not what whoever runs the tests has set for themselves.
-        for name in [
-            "EXPORT_URL",
-            "WAREHOUSE_DIALECT",
-            "READ",
-            "API",
-            "S3_ENDPOINT",
-        ] {
+        for name in VARIABLES {
             command.env_remove(name);
         }
         command.envs(&self.variables);
         command.stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        command
     }
 
     pub fn start(&self) -> Child {

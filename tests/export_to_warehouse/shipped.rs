@@ -92,3 +92,104 @@ fn what_comes_late_is_found() {
     place.run();
     assert_is_whole(&place, &made);
 }
+
+/// Variables alone lead the same file to every store and every dialect, and none of them is misspelt.
+#[test]
+fn every_store_and_dialect_is_a_matter_of_variables() {
+    let server = |more: &[(&'static str, &'static str)]| {
+        let parts = [("HOST", "db"), ("DATABASE", "reports"), ("USER", "loader")];
+        let names = ["WAREHOUSE_HOST", "WAREHOUSE_DATABASE", "WAREHOUSE_USER"];
+        let parts = names.into_iter().zip(parts.map(|(_, value)| value));
+        parts.chain(more.iter().copied()).collect::<Vec<_>>()
+    };
+    let password = ("WAREHOUSE_PASSWORD", "hidden-word");
+    let token = ("WAREHOUSE_TOKEN", "hidden-word");
+    let snowflake = |login| {
+        let named = ["SNOWFLAKE_ACCOUNT", "SNOWFLAKE_ROLE", "SNOWFLAKE_WAREHOUSE"];
+        let named: Vec<_> = named.map(|name| (name, "org-x")).into();
+        server(&[named, vec![login]].concat())[1..].to_vec()
+    };
+    let dialects = [
+        ("sqlite", vec![("WAREHOUSE", "w.db")]),
+        (
+            "postgresql",
+            server(&[password, ("WAREHOUSE_PORT", "5433")]),
+        ),
+        ("redshift", server(&[password, ("WAREHOUSE_TLS", "prefer")])),
+        ("synapse", server(&[password, ("WAREHOUSE_PORT", "1434")])),
+        (
+            "synapse",
+            [server(&[token])[..2].to_vec(), vec![token]].concat(),
+        ),
+        ("snowflake", snowflake(password)),
+        ("snowflake", snowflake(("SNOWFLAKE_KEY_FILE", "key.p8"))),
+        ("bigquery", vec![("BIGQUERY_PROJECT", "org-x")]),
+        (
+            "bigquery",
+            vec![
+                ("BIGQUERY_PROJECT", "org-x"),
+                ("BIGQUERY_LOCATION", "EU"),
+                ("BIGQUERY_KEY_FILE", "key.json"),
+            ],
+        ),
+    ];
+    let stores = [
+        vec![
+            ("EXPORT_URL", "s3://exports/of"),
+            ("S3_ENDPOINT", "http://localhost:9000"),
+        ],
+        vec![("EXPORT_URL", "gs://exports"), ("GOOGLE_KEY", "{}")],
+        vec![
+            ("EXPORT_URL", "az://exports/of"),
+            ("AZURE_ACCOUNT", "org"),
+            ("AZURE_SAS_TOKEN", "sig=hidden-word"),
+        ],
+        vec![("EXPORT_URL", "/exports")],
+        vec![
+            ("EXPORT_URL", "s3://exports"),
+            ("READ", "follow"),
+            ("RECONCILE", "2h"),
+            (
+                "QUEUE_URL",
+                "https://sqs.eu-central-1.amazonaws.com/1/exports",
+            ),
+        ],
+    ];
+    for (place, (dialect, variables)) in dialects.iter().enumerate() {
+        let mut there = Place::new();
+        there.set("WAREHOUSE_DIALECT", *dialect);
+        let store = &stores[place % stores.len()];
+        for (name, value) in variables.iter().chain(store) {
+            there.set(name, *value);
+        }
+        let said = |words: &[&str]| {
+            let output = there.other(words).output().unwrap();
+            let said = [output.stdout, output.stderr].map(|it| String::from_utf8(it).unwrap());
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{dialect}: {}",
+                said.concat()
+            );
+            assert!(!said.concat().contains("hidden-word"));
+            said.concat()
+        };
+        assert!(said(&["validate"]).contains("ok, 1 source"), "{dialect}");
+        let mut alone = Command::new(env!("CARGO_BIN_EXE_trunkline"));
+        let alone = alone.args(["ddl", "--dialect", dialect]).output().unwrap();
+        assert_eq!(said(&["ddl"]), String::from_utf8(alone.stdout).unwrap());
+    }
+    // A queue has no end, and somebody who has not said so hears of it.
+    let mut place = Place::new();
+    place.set(
+        "QUEUE_URL",
+        "https://sqs.eu-central-1.amazonaws.com/1/exports",
+    );
+    let output = place.other(&["validate"]).output().unwrap();
+    let said =
+        String::from_utf8(output.stderr).unwrap() + &String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("conflicting-fields") && said.contains("`read: follow`"),
+        "{said}"
+    );
+}

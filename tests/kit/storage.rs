@@ -303,6 +303,31 @@ pub async fn answer(
     text
 }
 
+/// Asks moto's SQS. It takes any signature, and finds the service in it.
+pub async fn ask_queues(url: &str, action: &str, body: serde_json::Value) -> serde_json::Value {
+    let target = format!("AmazonSQS.{action}");
+    let scope = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/sqs/aws4_request, \
+         SignedHeaders=host, Signature=0";
+    let headers = HashMap::from([
+        ("authorization", scope),
+        ("x-amz-target", &target),
+        ("content-type", "application/x-amz-json-1.0"),
+    ]);
+    let text = answer("POST", url, headers, body.to_string().into()).await;
+    serde_json::from_str(&text).unwrap_or(serde_json::Value::Null)
+}
+
+/// Messages of a queue that are there, hidden ones included.
+pub async fn messages(url: &str, queue: &str) -> u64 {
+    let asked = serde_json::json!({ "QueueUrl": queue, "AttributeNames": ["All"] });
+    let answer = ask_queues(url, "GetQueueAttributes", asked).await;
+    let number = |name: &str| -> u64 {
+        let text = answer["Attributes"][name].as_str();
+        text.and_then(|text| text.parse().ok()).unwrap_or(0)
+    };
+    number("ApproximateNumberOfMessages") + number("ApproximateNumberOfMessagesNotVisible")
+}
+
 fn escaped(key: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
     let letter = |byte: u8| match plain(byte) {

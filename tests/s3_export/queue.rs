@@ -1,12 +1,10 @@
 //! Objects that the messages of a queue tell of.
 
-use std::collections::HashMap;
-
 use serde_json::{Value as Json, json};
 
 use crate::bench::{Bench, lines, records};
 use crate::on;
-use crate::storage::{Kind, Shelf, StorageServer, answer, request};
+use crate::storage::{Kind, Shelf, StorageServer, ask_queues, messages, request};
 
 /// A queue that is told of every object.
 struct Setting {
@@ -43,17 +41,7 @@ impl Setting {
     }
 
     async fn ask(&self, action: &str, body: Json) -> Json {
-        let target = format!("AmazonSQS.{action}");
-        // Moto takes any signature, and finds the service in it.
-        let scope = "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/sqs/aws4_request, \
-             SignedHeaders=host, Signature=0";
-        let headers = HashMap::from([
-            ("authorization", scope),
-            ("x-amz-target", &target),
-            ("content-type", "application/x-amz-json-1.0"),
-        ]);
-        let text = answer("POST", &self.server.url(), headers, body.to_string().into()).await;
-        serde_json::from_str(&text).unwrap_or(Json::Null)
+        ask_queues(&self.server.url(), action, body).await
     }
 
     async fn send(&self, body: &str) {
@@ -63,13 +51,7 @@ impl Setting {
 
     /// Messages that are there, hidden ones included.
     async fn messages(&self) -> u64 {
-        let asked = json!({ "QueueUrl": self.url, "AttributeNames": ["All"] });
-        let answer = self.ask("GetQueueAttributes", asked).await;
-        let number = |name: &str| -> u64 {
-            let text = answer["Attributes"][name].as_str();
-            text.and_then(|text| text.parse().ok()).unwrap_or(0)
-        };
-        number("ApproximateNumberOfMessages") + number("ApproximateNumberOfMessagesNotVisible")
+        messages(&self.server.url(), &self.url).await
     }
 
     fn yaml(&self, more: &str) -> String {

@@ -9,10 +9,10 @@ use anstyle::Style;
 use serde_json::{Value as Json, json};
 
 use super::range::Range;
-use crate::cli::table::{bytes, tame};
+use crate::cli::table::tame;
 use crate::clock::format_timestamp;
 use crate::graph::backfill::Aimed;
-use crate::observe::{Hour, HourCounts, Ledger, Observer, ProgressSnapshot};
+use crate::observe::{Hour, HourCounts, Ledger, Observer, ProgressSnapshot, size};
 
 /// Ranges with more hours are shown by the day.
 const MOST_HOURS: usize = 72;
@@ -241,7 +241,7 @@ impl Summary {
             .collect();
         format!(
             "{files_done}{of} objects{before}, {}: read {} records = {}",
-            bytes(bytes_done),
+            size(bytes_done),
             total.read,
             parts.join(" + ")
         )
@@ -281,6 +281,7 @@ impl Summary {
             "objects_total": self.progress.files_total,
             "objects_before": self.progress.files_skipped,
             "bytes_done": self.progress.bytes_done,
+            "bytes_total": self.progress.bytes_total,
             "total": figures(&self.total()),
             "hours": hours.collect::<Vec<_>>(),
             "ledger": serde_json::to_value(&self.ledger).unwrap_or(Json::Null),

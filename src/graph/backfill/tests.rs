@@ -33,8 +33,8 @@ fn pipeline(folder: &FilePath) -> Pipeline {
     let mut pipeline = checked
         .pipeline
         .unwrap_or_else(|| panic!("{:?}", checked.report));
-    let paths = EVENT_TIME.iter().map(|path| path.parse().unwrap());
-    prepare(&mut pipeline, "in", paths.collect());
+    let path: Path = ".timestamp".parse().unwrap();
+    prepare(&mut pipeline, "in", vec![path]);
     pipeline
 }
 

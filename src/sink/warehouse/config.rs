@@ -23,8 +23,28 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What says where a warehouse is, in one dialect or another. A pipeline that leaves the dialect to a
 /// variable has the fields of several, and those of the others are left alone.
-const ELSEWHERE: [&str; 9] = [
-    "path", "url", "host", "port", "database", "user", "password", "tls", "ca_file",
+const ELSEWHERE: [&str; 21] = [
+    "path",
+    "url",
+    "host",
+    "port",
+    "database",
+    "user",
+    "password",
+    "tls",
+    "ca_file",
+    "access_token",
+    "account",
+    "private_key",
+    "private_key_file",
+    "private_key_passphrase",
+    "role",
+    "warehouse",
+    "project",
+    "location",
+    "credentials",
+    "credentials_file",
+    "timeout",
 ];
 
 /// The fields of the sink `warehouse`.

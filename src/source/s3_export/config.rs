@@ -8,12 +8,22 @@ use crate::client::bucket::{Location, MOST_READ, Store};
 use crate::client::sqs::{self, LONGEST_HOLD, LONGEST_WAIT};
 use crate::clock::parse_timestamp;
 use crate::codec::Compression;
+use crate::event::Path;
 use crate::setting::{Fields, Node, Size};
 use crate::source::Format;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Least and most bytes of one request; the client takes no more.
 const RANGE: (u64, u64) = (4 << 10, MOST_READ);
+
+/// Where a record's own time is looked for unless told: in records of an export, in EventBridge
+/// envelopes of detail events, in analytics conversation details, in any other envelope.
+const EVENT_TIME: [&[&str]; 4] = [
+    &["timestamp"],
+    &["detail", "eventBody", "eventTime"],
+    &["conversationStart"],
+    &["time"],
+];
 
 /// The settings of a source of type `s3_export`.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +58,10 @@ pub struct Config {
     /// `dated_keys`: all keys below the prefix begin with their dates, in the form that `key_time` says
     /// and with all zeros, so that only those of `from` to `to` are listed; default false.
     pub dated_keys: bool,
+    /// `event_time`: where records have their own time, by which a backfill counts them; the first of
+    /// these paths that holds one. Default `.timestamp`, `.detail.eventBody.eventTime`,
+    /// `.conversationStart`, `.time`.
+    pub event_time: Vec<Path>,
     /// Only objects that were not changed for so long; default 0 s.
     pub min_age: Duration,
     /// Requests at the same time; default 16, at most 256.
@@ -104,6 +118,7 @@ impl Config {
             to: None,
             key_time: KeyTime::Auto,
             dated_keys: false,
+            event_time: EVENT_TIME.map(|path| Path::of(path.iter().copied())).into(),
             min_age: Duration::ZERO,
             parallel: 16,
             range: 8 << 20,
@@ -128,13 +143,20 @@ impl Config {
         config.check_dated(fields);
         config.check_times(fields);
         config.check_bounds(fields);
-        let wrong = fields.has("sqs");
-        config.sqs = fields.section("sqs", "`sqs`", |sqs| check_sqs(sqs, &config.location.store));
-        let wrong = wrong && config.sqs.is_none();
+        // What a variable leaves of its address says that there is no queue.
+        let sqs = fields.section("sqs", "`sqs`", |sqs| {
+            let none = sqs.node("queue_url").is_some_and(|url| url.is_unset());
+            let queue = check_sqs(sqs, &config.location.store);
+            Some(queue).filter(|queue| none || queue.is_some())
+        });
+        let wrong = fields.has("sqs") && sqs.is_none();
+        config.sqs = sqs.flatten();
         if config.read == ReadMode::Once && config.sqs.is_some() {
             let message = "`read: once` ends, and a queue of notifications has no end";
             let span = fields.span_of("sqs");
-            fields.error("conflicting-fields", span, message);
+            fields
+                .error("conflicting-fields", span, message)
+                .hint("read on with `read: follow`, or take the queue away");
         }
         location.filter(|_| !wrong).map(|_| config)
     }
@@ -152,6 +174,15 @@ impl Config {
                     );
                 }
             }
+        }
+        if let Some(paths) = fields.optional::<Vec<Path>>("event_time") {
+            if paths.is_empty() {
+                let span = fields.span_of("event_time");
+                fields
+                    .error("empty-value", span, "`event_time` names no path")
+                    .hint("leave it away for the paths by default");
+            }
+            self.event_time = paths;
         }
         self.from = time(fields, "from");
         self.to = time(fields, "to");

@@ -168,8 +168,8 @@ impl Framing {
         let positioned = work.from.is_some_and(|place| place.plain);
         let mut reader =
             Reader::resume(&mut ranges, compression, framing, limits, at, positioned).fill();
-        // What was read before the place to begin at counts, too.
-        let (mut told, mut news) = (0, work.begin());
+        // What was read before the place to begin at was counted when the object was found.
+        let (mut told, mut news) = (0, 0);
         // One block is held back: the last one of an object carries the note that it is done.
         let mut held: Option<(Block, u64)> = None;
         let end = loop {

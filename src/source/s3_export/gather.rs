@@ -38,6 +38,11 @@ struct Gathered {
     refused: Vec<Letter>,
     bytes: u64,
     notes: Vec<Note>,
+    /// Records, broken ones included, and bytes as stored.
+    read: (u64, u64),
+    /// An object came to its end, and so many bytes as stored came since.
+    ended: bool,
+    begun: u64,
     until: Option<Instant>,
 }
 
@@ -64,6 +69,12 @@ impl Gathered {
     }
 
     fn add(&mut self, fed: Fed<Mark>) {
+        self.read.0 += fed.decoded.records() - fed.mark.notes;
+        self.read.1 += fed.mark.bytes;
+        self.begun += fed.mark.bytes;
+        if matches!(fed.mark.note, Note::End(..)) {
+            (self.ended, self.begun) = (true, 0);
+        }
         let batch = fed.decoded.batch;
         self.bytes += batch.bytes();
         if !batch.is_empty() {
@@ -100,6 +111,8 @@ pub(super) struct ExportSource {
     objects: u64,
     aside: u64,
     bytes: u64,
+    /// Of these, bytes of the object that is not at its end yet.
+    begun: u64,
 }
 
 impl ExportSource {
@@ -126,13 +139,14 @@ impl ExportSource {
             objects: 0,
             aside: 0,
             bytes: 0,
+            begun: 0,
         }
     }
 
     /// Waits for something, and a moment longer for what belongs to it. Cancel-safe: what came is kept.
     async fn gather(&mut self) {
         if let Some(fed) = self.spare.take() {
-            self.add(fed);
+            self.gathered.add(fed);
         }
         while self.ended.is_none() && !self.gathered.is_full(self.limits) {
             let next = self.feed.next();
@@ -144,7 +158,9 @@ impl ExportSource {
                 },
             };
             match fed {
-                Some(Ok(fed)) if self.gathered.has_room_for(&fed, self.limits) => self.add(fed),
+                Some(Ok(fed)) if self.gathered.has_room_for(&fed, self.limits) => {
+                    self.gathered.add(fed);
+                }
                 Some(Ok(fed)) => {
                     self.spare = Some(fed);
                     return;
@@ -155,14 +171,6 @@ impl ExportSource {
         }
     }
 
-    fn add(&mut self, fed: Fed<Mark>) {
-        self.bytes += fed.mark.bytes;
-        self.progress.bytes_done(fed.mark.bytes);
-        self.progress
-            .records(fed.decoded.records() - fed.mark.notes);
-        self.gathered.add(fed);
-    }
-
     /// What was gathered, as a delivery. From here on it counts as handed over.
     fn deliver(&mut self) -> Option<Delivery> {
         let Gathered {
@@ -170,8 +178,16 @@ impl ExportSource {
             batch,
             refused,
             notes,
+            read: (records, bytes),
+            ended,
+            begun,
             ..
         } = std::mem::take(&mut self.gathered);
+        // What was read and not handed over is read again by the next connection, and counts then.
+        self.progress.records(records);
+        self.progress.bytes_done(bytes);
+        self.bytes += bytes;
+        self.begun = if ended { begun } else { self.begun + begun };
         let (places, tickets) = self.note(notes);
         let batch = batch.unwrap_or_else(|| Batch::from(events));
         if batch.is_empty() && refused.is_empty() && places.is_empty() {
@@ -196,6 +212,7 @@ impl ExportSource {
     /// Notes what is handed over; gives the places to keep, and what waits to be settled with them.
     fn note(&mut self, notes: Vec<Note>) -> (Vec<Checkpoint>, Vec<Ticket>) {
         let mut memory = self.memory.lock();
+        memory.begun(self.begun);
         // Of an object that several pieces are of, the last place counts.
         let mut places: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
         let mut keep = |place: Checkpoint| places.insert(place.key, place.value);

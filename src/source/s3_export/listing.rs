@@ -162,6 +162,7 @@ impl Lister {
     /// tries what was denied before.
     async fn hand_on(&self, page: Vec<Object>, whole: bool) -> Result<(), Stop> {
         let (mut works, mut before) = (Vec::new(), (0, 0));
+        let counted = self.config.read == ReadMode::Once;
         {
             let mut memory = self.memory.lock();
             if memory.generation() != self.generation {
@@ -173,32 +174,45 @@ impl Lister {
                     continue;
                 }
                 let id = Id::of(&object.key);
+                let news = counted && memory.is_news(&object.key);
                 let (from, told) = match memory.verdict(id, &object, true, whole) {
                     Verdict::Read { from, told } => (from, told),
+                    // Connected again, what is known was counted as it was read.
                     Verdict::Known => {
-                        before.0 += 1;
-                        before.1 += object.size;
+                        before.0 += u64::from(news);
+                        before.1 += if news { object.size } else { 0 };
                         continue;
                     }
                     Verdict::Queued => continue,
                 };
-                memory.queue(id, object.modified_micros);
-                works.push(Work::new(id, object, from, told, whole));
+                let work = Work::new(id, object, from, told, whole);
+                memory.queue(id, &work.object, work.begin());
+                works.push(work);
             }
         }
-        let bytes = works.iter().map(|work| work.object.size).sum();
-        if self.config.read == ReadMode::Once && !works.is_empty() {
-            self.progress.add_total(works.len() as u64, bytes);
-        }
-        // Connected again, what is known was counted as it was read.
-        if self.config.read == ReadMode::Once && self.generation == 0 && before.0 > 0 {
-            self.progress.add_total(before.0, before.1);
-            self.progress.skipped(before.0, before.1);
+        if counted {
+            self.announce(&works, before);
         }
         for work in works {
             self.send(Step::Read(Arc::new(work))).await?;
         }
         Ok(())
+    }
+
+    /// What is to be read, and what earlier runs have read.
+    fn announce(&self, works: &[Work], (objects, bytes): (u64, u64)) {
+        let size = works.iter().map(|work| work.object.size).sum::<u64>();
+        self.progress
+            .add_total(works.len() as u64 + objects, size + bytes);
+        // Of an object that was begun the rest is read, and bytes come from its middle.
+        let begun: u64 = works.iter().map(Work::begin).sum();
+        match self.generation {
+            0 => self.progress.skipped(objects, bytes + begun),
+            _ => {
+                self.progress.skipped(objects, bytes);
+                self.progress.bytes_done(begun);
+            }
+        }
     }
 
     async fn send(&self, step: Step) -> Result<(), Stop> {

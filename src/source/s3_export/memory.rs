@@ -76,11 +76,31 @@ impl Window {
     }
 }
 
+/// An object that waits to be read, or is being read.
+struct Queued<T> {
+    modified: i64,
+    size: u64,
+    /// Bytes of it that were read before it was found.
+    begun: u64,
+    /// What waits for its end.
+    waiting: Vec<T>,
+}
+
+/// What a source that is opened again finds once more.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Again {
+    /// Objects, and their bytes.
+    pub objects: u64,
+    pub bytes: u64,
+    /// How many of these bytes were read before.
+    pub read: u64,
+}
+
 /// See the page.
 pub(super) struct Memory<T> {
     rows: HashMap<Id, Row>,
-    /// Found and not yet read to their ends: their times, and what waits for their end.
-    queued: HashMap<Id, (i64, Vec<T>)>,
+    /// Found and not yet read to their ends.
+    queued: HashMap<Id, Queued<T>>,
     window: Window,
     changed: bool,
     /// Rows to be taken out of the store.
@@ -92,6 +112,10 @@ pub(super) struct Memory<T> {
     passing: bool,
     /// How often the source was opened.
     generation: u64,
+    /// The last key that a listing of this process has come to.
+    seen: Option<String>,
+    /// Bytes that were read of the object that is being read.
+    begun: u64,
     /// The last key of it that was read.
     last: Option<String>,
     /// What was changed after it may have been left for its youth.
@@ -129,6 +153,8 @@ impl<T> Memory<T> {
             room: most,
             passing: false,
             generation: 0,
+            seen: None,
+            begun: 0,
             last: None,
             ripe: 0,
             timed,
@@ -136,10 +162,33 @@ impl<T> Memory<T> {
     }
 
     /// The source is opened again: what was found and not handed over is found again.
-    pub(super) fn reopen(&mut self) {
-        self.queued.clear();
+    pub(super) fn reopen(&mut self) -> Again {
+        let mut again = Again {
+            read: std::mem::take(&mut self.begun),
+            ..Again::default()
+        };
+        for (_, queued) in self.queued.drain() {
+            again.objects += 1;
+            again.bytes = again.bytes.saturating_add(queued.size);
+            again.read += queued.begun;
+        }
         self.passing = false;
         self.generation += 1;
+        again
+    }
+
+    /// So many bytes were read of the object that was begun and not read to its end.
+    pub(super) fn begun(&mut self, bytes: u64) {
+        self.begun = bytes;
+    }
+
+    /// A listing comes to this key. True where none of this process has come so far before.
+    pub(super) fn is_news(&mut self, key: &str) -> bool {
+        let news = self.seen.as_deref().is_none_or(|seen| seen < key);
+        if news {
+            self.seen = Some(key.to_owned());
+        }
+        news
     }
 
     /// How often the source was opened: whoever was started by an earlier opening changes nothing.
@@ -190,16 +239,21 @@ impl<T> Memory<T> {
         object.modified_micros < *horizon || (passed && object.modified_micros < *before)
     }
 
-    /// An object goes into the queue.
-    pub(super) fn queue(&mut self, id: Id, modified: i64) {
-        self.queued.entry(id).or_insert((modified, Vec::new()));
+    /// An object goes into the queue; so many bytes of it were read before.
+    pub(super) fn queue(&mut self, id: Id, object: &Object, begun: u64) {
+        self.queued.entry(id).or_insert(Queued {
+            modified: object.modified_micros,
+            size: object.size,
+            begun,
+            waiting: Vec::new(),
+        });
     }
 
     /// Has this wait for the end of an object in the queue; given back where it is not there.
     pub(super) fn wait_for(&mut self, id: Id, waiting: T) -> Option<T> {
         match self.queued.get_mut(&id) {
-            Some((_, all)) => {
-                all.push(waiting);
+            Some(queued) => {
+                queued.waiting.push(waiting);
                 None
             }
             None => Some(waiting),
@@ -233,7 +287,7 @@ impl<T> Memory<T> {
         let waiting = self
             .queued
             .remove(&id)
-            .map_or_else(Vec::new, |(_, all)| all);
+            .map_or_else(Vec::new, |queued| queued.waiting);
         // A listing that was left by an earlier run is gone through from its beginning.
         if pass && self.last.as_ref().is_none_or(|last| *last < object.key) {
             self.last = Some(object.key.clone());
@@ -250,7 +304,9 @@ impl<T> Memory<T> {
             End::Done => State::Done,
             End::Aside => State::Aside,
             End::Denied => State::Denied,
-            End::Again => return (None, waiting),
+            // A listing under way may have passed over it for being in the queue, and its end must
+            // not say the same of what is there now: the row is of the version that is gone.
+            End::Again => State::Part(Box::default()),
         };
         (Some(self.put(id, object, state, pass)), waiting)
     }
@@ -374,7 +430,7 @@ impl<T> Memory<T> {
 
     /// The time of the oldest object in the queue, in microseconds since 1970.
     pub(super) fn oldest(&self) -> Option<i64> {
-        self.queued.values().map(|(modified, _)| *modified).min()
+        self.queued.values().map(|queued| queued.modified).min()
     }
 }
 

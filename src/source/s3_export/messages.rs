@@ -370,7 +370,7 @@ impl Listener {
             }
             let verdict = memory.verdict(id, &object, false, true);
             if let Verdict::Read { .. } = verdict {
-                memory.queue(id, object.modified_micros);
+                memory.queue(id, &object, 0);
             }
             match (verdict, memory.wait_for(id, ticket)) {
                 (Verdict::Read { from, told }, None) => {

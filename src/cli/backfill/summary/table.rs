@@ -18,7 +18,7 @@ type Column = (&'static str, fn(&Row) -> Option<u64>, bool);
 const COLUMNS: [Column; 9] = [
     ("READ", |row| Some(row.1.read), true),
     ("LOADED", |row| Some(row.1.loaded), true),
-    ("NEW ROWS", |row| Some(row.1.rows_written), false),
+    ("WRITTEN", |row| Some(row.1.rows_written), false),
     ("SAME", |row| Some(row.1.rows_unchanged), false),
     ("ELSEWHERE", |row| Some(row.1.elsewhere), false),
     ("DROPPED", |row| Some(row.1.dropped), true),

@@ -104,7 +104,7 @@ fn read_project(fields: &mut Fields<'_>) -> Option<String> {
 fn read_login(fields: &mut Fields<'_>, has_url: bool) -> Option<Login> {
     let given: Vec<&str> = ["credentials", "credentials_file", "access_token"]
         .into_iter()
-        .filter(|name| fields.has(name))
+        .filter(|name| fields.node(name).is_some_and(|node| !node.is_unset()))
         .collect();
     let key = fields.filled("credentials").map(Login::Key);
     let file = fields.filled("credentials_file").map(Login::KeyFile);

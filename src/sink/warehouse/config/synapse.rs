@@ -17,10 +17,10 @@ const STATEMENT: Duration = Duration::from_secs(120);
 /// 120 s).
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<Address> {
     let host: Option<String> = fields.required("host");
-    let port = fields.or("port", PORT);
+    let port = fields.filled("port").unwrap_or(PORT);
     let database: Option<String> = fields.required("database");
     let login = read_login(fields);
-    let ca_file: Option<PathBuf> = fields.optional("ca_file");
+    let ca_file: Option<PathBuf> = fields.filled("ca_file");
     let connect_timeout = fields.or("connect_timeout", CONNECT);
     let statement_timeout = fields.or("statement_timeout", STATEMENT);
     for (name, time) in [
@@ -44,10 +44,10 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Address> {
 }
 
 fn read_login(fields: &mut Fields<'_>) -> Option<Login> {
-    let token: Option<Secret> = fields.optional("access_token");
+    let token: Option<Secret> = fields.filled("access_token");
     if let Some(token) = token {
         for other in ["user", "password"] {
-            if fields.node(other).is_some() {
+            if fields.node(other).is_some_and(|node| !node.is_unset()) {
                 let message = format!("`access_token` and `{other}` are two ways to log in");
                 fields.error("conflicting-fields", fields.span_of(other), message);
             }

@@ -117,7 +117,7 @@ fn named(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
 fn read_login(fields: &mut Fields<'_>) -> Option<Login> {
     let given: Vec<&str> = ["password", "private_key", "private_key_file"]
         .into_iter()
-        .filter(|name| fields.has(name))
+        .filter(|name| fields.node(name).is_some_and(|node| !node.is_unset()))
         .collect();
     let password = fields.filled("password").map(Login::Password);
     let key = fields.filled("private_key").map(Login::Key);

@@ -40,7 +40,7 @@ pub(super) fn stamp(version: &str) -> u64 {
 }
 
 /// A place in an object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(in super::super) struct Place {
     /// Everything before it was handed over.
     pub position: Position,

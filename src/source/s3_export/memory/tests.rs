@@ -84,7 +84,7 @@ impl Model {
     fn find(&mut self, object: Object, listed: bool) {
         let id = Id::of(&object.key);
         if let Verdict::Read { .. } = self.memory.verdict(id, &object, listed, false) {
-            self.memory.queue(id, object.modified_micros);
+            self.memory.queue(id, &object, 0);
             self.queue.push_back(Item::Object(id, object, listed));
         }
     }
@@ -270,7 +270,7 @@ fn what_is_remembered_is_bounded() {
 fn denied_objects_are_tried_again_and_places_come_back() {
     let mut memory: Memory<u8> = Memory::new(Vec::new(), 7, 10, true);
     let (id, one) = (Id::of("a"), object("a", 5, 1));
-    memory.queue(id, 5);
+    memory.queue(id, &one, 0);
     assert_eq!(memory.wait_for(id, 9), None);
     assert_eq!(memory.verdict(id, &one, true, true), Verdict::Queued);
     let (kept, waiting) = memory.end(id, &one, End::Denied, true);
@@ -324,4 +324,30 @@ fn another_selection_looks_at_everything_again() {
     );
     let same: Memory<()> = Memory::new(kept, 7, 10, true);
     assert_eq!(same.verdict(Id::of("a"), &old, true, false), Verdict::Known);
+}
+
+#[test]
+fn what_is_found_again_by_the_next_connection_does_not_count_twice() {
+    let mut memory: Memory<u8> = Memory::new(Vec::new(), 7, 10, true);
+    let all = ["a", "b", "c"].map(|key| Object {
+        size: 10,
+        ..object(key, 5, 1)
+    });
+    for object in &all {
+        assert!(memory.is_news(&object.key));
+        memory.queue(Id::of(&object.key), object, 4);
+    }
+    memory.end(Id::of("a"), &all[0], End::Done, true);
+    memory.begun(3);
+    let (objects, bytes, read) = (2, 20, 3 + 2 * 4);
+    let again = Again {
+        objects,
+        bytes,
+        read,
+    };
+    let generation = memory.generation();
+    assert_eq!(memory.reopen(), again);
+    assert_eq!(memory.reopen(), Again::default());
+    assert_eq!(memory.generation(), generation + 2);
+    assert!(!memory.is_news("c") && memory.is_news("d"));
 }
