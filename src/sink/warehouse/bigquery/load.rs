@@ -125,7 +125,7 @@ mod tests {
             part(&AGENTS, 2, 2),
             part(&FRESHNESS, 1, 2),
         ];
-        let scripts = scripts("cc", &Load { parts });
+        let scripts = scripts("cc", &Load { parts, told: false });
         let [script] = scripts.as_slice() else {
             panic!("{}", scripts.len());
         };
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn what_is_too_much_for_one_request_is_several_in_order() {
         let parts = vec![part(&FACTS, 90, 100_000), part(&AGENTS, 20, 100_000)];
-        let scripts = scripts("cc", &Load { parts });
+        let scripts = scripts("cc", &Load { parts, told: false });
         let sizes: Vec<usize> = scripts
             .iter()
             .map(|script| script.bound().iter().map(|(_, rows)| rows.len()).sum())
