@@ -89,8 +89,10 @@ async fn stage<S: Store>(
     }
     let times = cells.iter().filter_map(|cells| cells.verify().ok());
     let mut note = shared.freshness.note(times.map(|(time, _)| time));
-    let mut also = Load::default();
-    also.told = shared.meter.hours().is_some();
+    let mut also = Load {
+        told: shared.meter.hours().is_some(),
+        ..Load::default()
+    };
     note.add_to(&mut also);
     match store.stage(&cells, &also).await {
         Ok(found) => {
