@@ -8,6 +8,7 @@ pub mod stdin;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::codec::{Compression, Framing, Limits};
 use crate::event::Path;
@@ -76,6 +77,27 @@ impl Format {
             },
         }
     }
+}
+
+/// A set of patterns. One without `/` speaks of what stands behind the last `/` of a name, one with it
+/// of the whole name below the folder or prefix that is listed.
+fn globs(patterns: &[String]) -> Result<GlobSet, String> {
+    let mut set = GlobSetBuilder::new();
+    for pattern in patterns {
+        let pattern = match pattern.contains('/') {
+            true => pattern.clone(),
+            false => format!("**/{pattern}"),
+        };
+        let mut glob = GlobBuilder::new(&pattern);
+        set.add(glob.literal_separator(true).build().map_err(glob_reason)?);
+    }
+    set.build().map_err(glob_reason)
+}
+
+/// Without the pattern, which may come from a variable.
+#[allow(clippy::needless_pass_by_value)] // as `map_err` wants it
+fn glob_reason(error: globset::Error) -> String {
+    error.kind().to_string()
 }
 
 /// The catalogue: every type of source, by its name in a pipeline file.

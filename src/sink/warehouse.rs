@@ -20,6 +20,7 @@ mod dialect;
 mod freshness;
 mod json;
 mod load;
+mod login;
 mod memo;
 mod model;
 mod pool;

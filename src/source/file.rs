@@ -22,7 +22,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::Format;
+use super::{Format, globs};
 use crate::codec::{Compression, Feed, Limits};
 use crate::diagnostic::Span;
 use crate::event::PathSet;
@@ -126,7 +126,7 @@ impl Config {
             let items = fields.node(name).and_then(Node::as_list).unwrap_or(&[]);
             for (pattern, item) in patterns.iter().zip(items) {
                 let one = std::slice::from_ref(pattern);
-                if let Err(reason) = listing::globs(one) {
+                if let Err(reason) = globs(one) {
                     refuse(&reason, item.span, fields);
                 }
             }

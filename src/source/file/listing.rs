@@ -10,6 +10,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use super::cursor::{FileId, modified};
 use super::{Config, Order};
 use crate::failure::Failure;
+use crate::source::{glob_reason, globs};
 
 /// Most files that are looked after; what is in memory for each is some hundred bytes.
 const MOST_FILES: usize = 100_000;
@@ -56,27 +57,6 @@ pub(super) struct Listing {
     order: Order,
 }
 
-/// A set of patterns. One without `/` speaks of the file's name, one with it of the whole path
-/// below the folder that is listed.
-pub(super) fn globs(patterns: &[String]) -> Result<GlobSet, String> {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        let pattern = match pattern.contains('/') {
-            true => pattern.clone(),
-            false => format!("**/{pattern}"),
-        };
-        let mut glob = GlobBuilder::new(&pattern);
-        set.add(glob.literal_separator(true).build().map_err(reason)?);
-    }
-    set.build().map_err(reason)
-}
-
-/// Without the pattern, which may come from a variable.
-#[allow(clippy::needless_pass_by_value)] // as `map_err` wants it
-fn reason(error: globset::Error) -> String {
-    error.kind().to_string()
-}
-
 /// Whether a path is a pattern that can be used, or none at all.
 pub(super) fn check_pattern(path: &Path) -> Result<(), String> {
     if is_pattern(path) {
@@ -88,8 +68,8 @@ pub(super) fn check_pattern(path: &Path) -> Result<(), String> {
 fn matcher(pattern: &str) -> Result<GlobSet, String> {
     let mut set = GlobSetBuilder::new();
     let mut glob = GlobBuilder::new(pattern);
-    set.add(glob.literal_separator(true).build().map_err(reason)?);
-    set.build().map_err(reason)
+    set.add(glob.literal_separator(true).build().map_err(glob_reason)?);
+    set.build().map_err(glob_reason)
 }
 
 /// Whether a path is a pattern.

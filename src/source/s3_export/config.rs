@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use super::key_time::KeyTime;
-use super::selection;
 use crate::client::bucket::{Location, MOST_READ, Store};
 use crate::client::sqs::{self, LONGEST_HOLD, LONGEST_WAIT};
 use crate::clock::parse_timestamp;
 use crate::codec::Compression;
 use crate::event::Path;
 use crate::setting::{Fields, Node, Size};
-use crate::source::Format;
+use crate::source::{Format, globs};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// Least and most bytes of one request; the client takes no more.
@@ -167,7 +166,7 @@ impl Config {
         for (name, patterns) in [("include", &self.include), ("exclude", &self.exclude)] {
             let items = fields.node(name).and_then(Node::as_list).unwrap_or(&[]);
             for (pattern, item) in patterns.iter().zip(items) {
-                if let Err(reason) = selection::globs(std::slice::from_ref(pattern)) {
+                if let Err(reason) = globs(std::slice::from_ref(pattern)) {
                     let message = format!("not a pattern of keys: {reason}");
                     fields.error("bad-glob", item.span, message).hint(
                         "`*`, `?`, `[` and `{` are signs of patterns; as a letter of its own write `[[]`",

@@ -1,33 +1,13 @@
 //! Which objects are to be read.
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::GlobSet;
 use sha2::{Digest, Sha256};
 
 use super::Config;
 use super::key_time::{Form, date_in};
 use crate::client::bucket::{Location, Object};
 use crate::failure::Failure;
-
-/// A set of patterns. One without `/` speaks of what stands behind the last `/` of a key, one with it
-/// of the whole key below the prefix.
-pub(super) fn globs(patterns: &[String]) -> Result<GlobSet, String> {
-    let mut set = GlobSetBuilder::new();
-    for pattern in patterns {
-        let pattern = match pattern.contains('/') {
-            true => pattern.clone(),
-            false => format!("**/{pattern}"),
-        };
-        let mut glob = GlobBuilder::new(&pattern);
-        set.add(glob.literal_separator(true).build().map_err(reason)?);
-    }
-    set.build().map_err(reason)
-}
-
-/// Without the pattern, which may come from a variable.
-#[allow(clippy::needless_pass_by_value)] // as `map_err` wants it
-fn reason(error: globset::Error) -> String {
-    error.kind().to_string()
-}
+use crate::source::globs;
 
 /// What a configuration asks for, made ready.
 pub(super) struct Selection {

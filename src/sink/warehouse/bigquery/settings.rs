@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::login::read_key;
 use crate::client::bigquery::{self, Auth, ServiceAccount, Url};
 use crate::failure::Failure;
 use crate::setting::{Fields, Secret};
 
 /// How long a job may take unless told.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// Most bytes of a file with a key.
-const MOST_KEY: u64 = 64 << 10;
 
 /// The fields of `dialect: bigquery`. The dataset is the sink's `schema`.
 #[derive(Clone, Debug)]
@@ -148,24 +147,4 @@ fn read_url(fields: &mut Fields<'_>) -> Option<Option<Url>> {
         return None;
     }
     Some(url)
-}
-
-async fn read_key(path: PathBuf) -> Result<Secret, Failure> {
-    let shown = path.display().to_string();
-    let read = tokio::task::spawn_blocking(move || {
-        let length = std::fs::metadata(&path)?.len();
-        if length > MOST_KEY {
-            return Err(std::io::Error::other("it is too large for a key"));
-        }
-        std::fs::read_to_string(&path)
-    });
-    let read = read
-        .await
-        .unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    read.map(Secret::new).map_err(|error| {
-        Failure::fatal(
-            "warehouse_key",
-            format!("cannot read the key {shown}: {error}"),
-        )
-    })
 }
