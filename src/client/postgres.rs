@@ -214,8 +214,8 @@ fn positive(fields: &mut Fields<'_>, name: &'static str, default: Duration) -> D
     value
 }
 
-/// An open connection. What is on its way when it is dropped has [`FAREWELL`] to end; then the
-/// socket is closed.
+/// An open connection. What is on its way when it is dropped has five seconds to end; then
+/// the socket is closed.
 pub struct Connection {
     client: Client,
     _open: oneshot::Sender<()>,

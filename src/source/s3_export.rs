@@ -8,7 +8,7 @@
 //! somebody asks for a look. Ranges are read side by side and handed on in the order in which their
 //! objects were found, so a delivery is settled after all that came before it. How far each object was
 //! delivered is kept with the state of the pipeline: after a crash nothing is read twice, and nothing
-//! skipped, however late it turns up within `look_back` ([`memory`]).
+//! skipped, however late it turns up within `look_back` (`memory`).
 //!
 //! Small objects go on together. One that changes while it is read, is taken away, may not be read or
 //! is damaged is set aside with a dead letter, after the whole records before that; it is read again
