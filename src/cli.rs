@@ -6,12 +6,19 @@ mod check;
 mod ddl;
 mod dlq;
 mod draw;
+mod dry_run;
+mod new;
 mod probe;
 mod reload;
+mod remote;
 mod run;
+mod schema;
 mod show;
 mod simulate;
 mod table;
+mod tap;
+mod test;
+mod top;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +26,7 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
+use crate::graph::Components;
 use crate::observe::LogFormat;
 
 const STYLES: Styles = Styles::styled()
@@ -41,6 +49,8 @@ struct Arguments {
 const EXAMPLES: &str = "Examples:
   trunkline run pipelines/quickstart.yaml            run a pipeline
   trunkline validate pipelines/*.yaml                find every mistake, offline
+  trunkline dry-run p.yaml --input sample.ndjson     see what would leave, without sending it
+  trunkline test pipelines/*.yaml                    run the tests of pipelines
   trunkline graph pipelines/quickstart.yaml          see how data flows
   trunkline dlq list pipelines/quickstart.yaml       see what was refused, and why";
 
@@ -90,6 +100,22 @@ enum Command {
     /// record is accounted for, by the hour of its own time.
     #[command(after_help = backfill::EXAMPLES)]
     Backfill(Box<backfill::Arguments>),
+    /// Run a pipeline with its ends replaced: sources are fed from files, and sinks show what would leave.
+    ///
+    /// The real graph, up to the last step: SQL with its parameters, line protocol, HTTP requests, AMQP
+    /// messages as they would be sent, dead letters as they would be kept, the ledger, and the places
+    /// where personal data still leaves. Connects to nothing and writes nothing; the state is empty at
+    /// its beginning and in memory; windows and time-outs pass at once. Output may hold personal data:
+    /// what would leave is shown as it would leave.
+    #[command(name = "dry-run", after_help = dry_run::EXAMPLES)]
+    DryRun(Box<dry_run::Arguments>),
+    /// Run the tests that stand in pipeline files, below `tests:`.
+    ///
+    /// Each is a dry run that is told what to do: events are given to sources, a clock that stands still
+    /// is moved, sinks are down or slow for a while, and what came out of every node is held against what
+    /// is expected. Connects to nothing and writes nothing; hours pass at once.
+    #[command(after_help = test::EXAMPLES)]
+    Test(test::Arguments),
     /// Draw a pipeline.
     #[command(after_help = GRAPH_EXAMPLES)]
     Graph {
@@ -117,11 +143,33 @@ enum Command {
     /// The statements can be run again and again: they make what is missing and change nothing else.
     #[command(after_help = ddl::EXAMPLES)]
     Ddl(ddl::DdlArguments),
+    /// Write a pipeline to start from; asks what it is for where that is not said.
+    #[command(after_help = new::EXAMPLES)]
+    New(new::Arguments),
+    /// Print what a pipeline file may say, as a JSON Schema for editors, or as a page to read.
+    #[command(after_help = schema::EXAMPLES)]
+    Schema {
+        /// What to print.
+        #[arg(long, value_enum, default_value_t = schema::Form::Json)]
+        format: schema::Form,
+    },
     /// Be a platform on loopback, with made-up conversations, to build and try pipelines against.
     Simulate {
         #[command(subcommand)]
         platform: simulate::Simulate,
     },
+    /// Look at events as they pass through nodes of a running process.
+    ///
+    /// Over the interface of the process (`api` of its file). Events are sampled and masked as dead
+    /// letters are; nothing waits for whoever looks.
+    #[command(after_help = tap::EXAMPLES)]
+    Tap(tap::Arguments),
+    /// Watch the pipelines of a running process: rates, latencies, buffers, drops, breakers, who waits.
+    ///
+    /// Over the interface of the process (`api` of its file), for each node in the order in which data
+    /// flows. A process that goes away is asked again until it answers.
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::Arguments),
     /// Print completions for a shell.
     #[command(
         after_help = "Example:\n  trunkline completions bash > /etc/bash_completion.d/trunkline"
@@ -146,7 +194,7 @@ const VALIDATE_EXAMPLES: &str = "Examples:
 const GRAPH_EXAMPLES: &str = "Examples:
   trunkline graph pipelines/quickstart.yaml
   trunkline graph --format mermaid pipelines/quickstart.yaml >> README.md
-  trunkline graph --format dot pipelines/quickstart.yaml | dot -Tsvg > flow.svg";
+  trunkline graph --format svg pipelines/quickstart.yaml > flow.svg";
 
 #[derive(clap::Args)]
 struct RunArguments {
@@ -207,13 +255,21 @@ enum Picture {
     Mermaid,
     /// A graph for Graphviz.
     Dot,
+    /// A picture for a browser or a page, with what each sink is promised.
+    Svg,
 }
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
+    main_with(Components::default())
+}
+
+/// The same, in a binary that has components of its own.
+pub fn main_with(components: Components) -> ExitCode {
+    let own = &components;
     let Arguments { color, command } = Arguments::parse();
     match command {
-        Command::Run(arguments) => run::run(arguments, color),
+        Command::Run(arguments) => run::run(arguments, color, own),
         Command::Validate {
             files,
             format,
@@ -221,14 +277,20 @@ pub fn main() -> ExitCode {
             probe_timeout,
         } => {
             let probe = probe.then(|| std::time::Duration::from_secs(probe_timeout));
-            check::validate(&files, format, color, probe)
+            check::validate(&files, format, color, probe, own)
         }
-        Command::Backfill(arguments) => backfill::backfill(&arguments, color),
-        Command::Graph { file, format } => draw::graph(&file, format, color),
-        Command::Dlq { command } => dlq::dlq(command, color),
-        Command::Buffer { command } => buffer::buffer(command, color),
-        Command::Ddl(arguments) => ddl::ddl(&arguments, color),
+        Command::Backfill(arguments) => backfill::backfill(&arguments, color, own),
+        Command::DryRun(arguments) => dry_run::dry_run(&arguments, color, own),
+        Command::Test(arguments) => test::test(&arguments, color, own),
+        Command::Graph { file, format } => draw::graph(&file, format, color, own),
+        Command::Dlq { command } => dlq::dlq(command, color, own),
+        Command::Buffer { command } => buffer::buffer(command, color, own),
+        Command::Ddl(arguments) => ddl::ddl(&arguments, color, own),
+        Command::New(arguments) => new::new(&arguments),
+        Command::Schema { format } => schema::schema(format),
         Command::Simulate { platform } => simulate::simulate(platform),
+        Command::Tap(arguments) => tap::tap(&arguments, color, own),
+        Command::Top(arguments) => top::top(&arguments, color, own),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "trunkline", &mut std::io::stdout());

@@ -1,4 +1,4 @@
-//! What came before what: vector clocks, and the reading and printing of times.
+//! What came before what: vector clocks, the reading and printing of times, and the time of day.
 //!
 //! A [`VectorClock`] counts, for each node of a distributed system, how many of that node's events
 //! its bearer has seen. Comparing two clocks tells whether one event can have known of the other
@@ -7,6 +7,7 @@
 
 mod json;
 mod time;
+mod wall;
 
 #[cfg(test)]
 mod laws;
@@ -17,6 +18,7 @@ use std::fmt;
 use compact_str::CompactString;
 
 pub use time::{format_timestamp, parse_epoch, parse_lenient, parse_timestamp};
+pub use wall::Wall;
 
 /// Most nodes of one clock. Clocks come with hostile input, so they are bounded.
 pub const MAX_NODES: usize = 64;

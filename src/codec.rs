@@ -27,10 +27,10 @@ mod values;
 mod tests;
 
 pub use decode::{Decoded, decode, letter_about};
-pub use feed::{Fed, Feed, Outlet, Piece, provenance};
+pub use feed::{Fed, Feed, Outlet, Piece, provenance, provenance_at};
 pub use fingerprint::{Fingerprint, Likeness};
 pub use line_file::{LineFile, LineFileSettings, LineSync, is_half_event};
-pub use lines_out::{LineWriter, Target};
+pub use lines_out::{LineWriter, Target, push_line};
 pub use reader::Reader;
 
 use serde::{Deserialize, Serialize};

@@ -4,13 +4,15 @@
 //! where: { path: .type, equals: completed }
 //! where: { all: [ { path: .duration_seconds, greater: 30 }, { not: { label: late } } ] }
 //! where: { meta: object, ends_with: _metadata.json }
+//! where: { vrl: '.duration_seconds > 30 ?? false' }
 //! ```
 //!
 //! `meta` is what is known of an event besides its body ([`Meta`]): text, compared as such.
 //!
 //! A condition never fails: what is not there, or is of another type than it is compared with,
 //! makes every comparison false (and `not` of it true). A path with `[]` holds when any of the
-//! places that it leads to does.
+//! places that it leads to does. One in VRL ([`script`](crate::script)) handles by itself what is not
+//! there: it compiles only when it cannot fail.
 
 mod check;
 mod operand;
@@ -19,7 +21,8 @@ mod tests;
 
 use crate::diagnostic::Report;
 use crate::event::{Event, Labels, Meta, Path};
-use crate::setting::{Node, Setting};
+use crate::script::Script;
+use crate::setting::{Node, Setting, Shape};
 
 use operand::Test;
 
@@ -38,6 +41,7 @@ enum Rule {
     Label(Labels),
     Field(Path, Test),
     Meta(Meta, Test),
+    Script(Script),
 }
 
 impl Condition {
@@ -57,8 +61,24 @@ impl Condition {
     }
 }
 
+/// What a condition may say, for the schema of the file: each field with its meaning and what it takes.
+pub struct Definition {
+    /// The fields of which there is one.
+    pub forms: Vec<(&'static str, &'static str, Shape)>,
+    /// The forms beside which there is one of the operators.
+    pub comparing: [&'static str; 2],
+    /// The comparisons.
+    pub operators: Vec<(&'static str, &'static str, Shape)>,
+}
+
+pub use check::definition;
+
 impl Setting for Condition {
     const EXPECTED: &'static str = "a condition";
+
+    fn shape() -> Shape {
+        Shape::Named("condition")
+    }
 
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
         Self::check(node, report)
@@ -72,6 +92,7 @@ impl Rule {
             Self::Any(rules) => rules.iter().any(|rule| rule.holds(event)),
             Self::Not(rule) => !rule.holds(event),
             Self::Label(label) => event.labels.contains(*label),
+            Self::Script(script) => script.holds(event),
             Self::Meta(meta, Test::Exists(there)) => event.meta(*meta).is_some() == *there,
             Self::Meta(meta, test) => event.meta(*meta).is_some_and(|text| test.holds_text(text)),
             Self::Field(path, Test::Exists(there)) => event.get(path).is_some() == *there,
@@ -95,6 +116,7 @@ impl Rule {
             Self::Not(rule) => rule.paths(visit),
             Self::Label(_) | Self::Meta(..) => {}
             Self::Field(path, _) => visit(path),
+            Self::Script(script) => script.paths(visit),
         }
     }
 }

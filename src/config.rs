@@ -7,16 +7,18 @@
 
 mod environment;
 mod expand;
+mod lines;
 mod scalar;
 mod syntax;
 mod tree;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-pub use environment::{Environment, FILE_LIMIT, Fixed, Variables};
+pub use environment::{Before, Environment, FILE_LIMIT, Fixed, Variables};
 pub use expand::TEXT_BYTES;
 pub use tree::{DEPTH, NODES};
 
@@ -38,6 +40,8 @@ pub struct Loaded {
     pub tree: Option<Node>,
     /// Every mistake found so far; whoever reads the tree adds to it.
     pub report: Report,
+    /// The variables that it names, set or not.
+    pub variables: BTreeSet<String>,
 }
 
 impl Loaded {
@@ -47,6 +51,7 @@ impl Loaded {
             text: text.into(),
             tree: None,
             report,
+            variables: BTreeSet::new(),
         }
     }
 
@@ -122,12 +127,13 @@ pub fn parse(file: &str, text: &str, variables: &dyn Variables) -> Loaded {
     let folder = Path::new(file).parent().unwrap_or(Path::new(""));
     let mut expander = expand::Expander::new(variables, folder);
     let tree = tree::build(text, &mut expander, &mut report);
-    expander.finish(&mut report);
+    let variables = expander.finish(&mut report);
     Loaded {
         file: file.into(),
         text: text.into(),
         tree,
         report,
+        variables,
     }
 }
 

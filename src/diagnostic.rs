@@ -96,6 +96,8 @@ pub struct Diagnostic {
 #[derive(Clone, Debug)]
 pub struct Report {
     file: Arc<str>,
+    /// Texts of other files than the one that is checked.
+    texts: Sources,
     items: Vec<Diagnostic>,
     beyond: usize,
     errors: usize,
@@ -106,10 +108,16 @@ impl Report {
     pub fn new(file: impl Into<Arc<str>>) -> Report {
         Report {
             file: file.into(),
+            texts: Sources::new(),
             items: Vec::new(),
             beyond: 0,
             errors: 0,
         }
+    }
+
+    /// Keeps the text of its file with it, for showing places where only the report is handed on.
+    pub(crate) fn keep_text(&mut self, text: &str) {
+        self.texts.insert(self.file.clone(), text);
     }
 
     /// The file that new entries are about.
@@ -176,9 +184,19 @@ impl Report {
         self.items.last_mut()
     }
 
+    /// Keeps only those that `keep` says so of; what is beyond the limit is counted on.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&Diagnostic) -> bool) {
+        let before = self.errors_kept();
+        self.items.retain(keep);
+        self.errors -= before - self.errors_kept();
+    }
+
     /// Takes over all that `other` holds, each with its own file.
     pub fn append(&mut self, other: Report) {
         let kept = other.errors_kept();
+        if !other.items.is_empty() {
+            self.texts.extend(other.texts);
+        }
         for item in other.items {
             self.push(item);
         }

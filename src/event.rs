@@ -93,11 +93,58 @@ pub enum Meta {
     Object,
     /// The name of the source that read it.
     Source,
+    /// What the broker said of the message that it was.
+    Transport(Transport),
 }
 
 impl Meta {
     /// All of them with their names.
-    pub const ALL: [(&'static str, Meta); 2] = [("object", Meta::Object), ("source", Meta::Source)];
+    pub const ALL: [(&'static str, Meta); 2 + Transport::ALL.len()] = {
+        let mut all = [("object", Meta::Object); 2 + Transport::ALL.len()];
+        all[1] = ("source", Meta::Source);
+        let mut at = 0;
+        while at < Transport::ALL.len() {
+            let (name, transport) = Transport::ALL[at];
+            all[2 + at] = (name, Meta::Transport(transport));
+            at += 1;
+        }
+        all
+    };
+}
+
+/// What a broker says of a message besides its body: a name of [`Transport::ALL`], under which it
+/// stands among [`Extra::headers`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transport(&'static str);
+
+impl Transport {
+    /// All of them with their names.
+    pub const ALL: [(&'static str, Transport); 15] = {
+        let names = [
+            "exchange",
+            "routing_key",
+            "redelivered",
+            "delivery_count",
+            "message_id",
+            "correlation_id",
+            "reply_to",
+            "priority",
+            "timestamp",
+            "message_type",
+            "app_id",
+            "content_type",
+            "death_count",
+            "death_reason",
+            "death_queue",
+        ];
+        let mut all = [("", Transport("")); 15];
+        let mut at = 0;
+        while at < names.len() {
+            all[at] = (names[at], Transport(names[at]));
+            at += 1;
+        }
+        all
+    };
 }
 
 /// What a stage found out about an event's place in its conversation. A set of flags.
@@ -273,6 +320,10 @@ impl Event {
         let said: &str = match meta {
             Meta::Object => &self.chunk.provenance.object,
             Meta::Source => &self.chunk.provenance.source,
+            Meta::Transport(Transport(name)) => {
+                let headers = &self.extra.as_ref()?.headers;
+                &headers.iter().find(|(known, _)| &**known == name)?.1
+            }
         };
         (!said.is_empty()).then_some(said)
     }
@@ -573,6 +624,47 @@ impl Event {
     /// Appends the body as JSON, changes included.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         self.body().write_json(out);
+    }
+
+    /// The body as JSON, changes included; borrowed where there are none.
+    pub fn json(&self) -> Cow<'_, str> {
+        match self.edits.is_empty() {
+            true => self.chunk.raw(self.root).into(),
+            false => self.to_json().into(),
+        }
+    }
+
+    /// New bodies for events, with the metadata of the event beside each. Those that stand next to
+    /// each other and come from one delivery share one allocation. What is no usable JSON is told one
+    /// by one: see [`Event::parse`].
+    pub fn with_texts(parts: &[(&Event, &str)]) -> Vec<Result<Event, BadJson>> {
+        let same = |one: &(&Event, &str), two: &(&Event, &str)| {
+            let (one, two) = (&one.0.chunk, &two.0.chunk);
+            Arc::ptr_eq(&one.provenance, &two.provenance) && Arc::ptr_eq(&one.paths, &two.paths)
+        };
+        let mut all = Vec::with_capacity(parts.len());
+        for run in parts.chunk_by(same) {
+            let (first, _) = run[0];
+            let mut text = String::with_capacity(run.iter().map(|(_, body)| body.len()).sum());
+            run.iter().for_each(|(_, body)| text.push_str(body));
+            let (paths, from) = (&first.chunk.paths, &first.chunk.provenance);
+            let mut builder = ChunkBuilder::new(text, paths.clone(), from.clone());
+            builder.reserve(run.len());
+            let mut start = 0;
+            let placed = run.iter().map(|(_, body)| {
+                let from = start;
+                start += body.len();
+                builder.push(from, start)
+            });
+            let placed: Vec<_> = placed.collect();
+            let chunk = builder.finish();
+            all.extend(placed.into_iter().zip(run).map(|(at, (of, _))| {
+                let mut event = Self::placed(chunk.clone(), at?, of.position);
+                event.take_metadata(of);
+                Ok(event)
+            }));
+        }
+        all
     }
 
     /// The body as JSON, changes included.

@@ -46,6 +46,10 @@ pub struct Cause {
     pub attempts: u32,
 }
 
+/// The reason of a rejection that comes of silence: the other side may have done what it was asked, and
+/// must not be asked again. Breakers count it as a failure of that side.
+pub const UNANSWERED: &str = "unanswered";
+
 impl Cause {
     /// A cause with no wish about when to try again.
     pub fn new(reason: &'static str, message: impl Into<Cow<'static, str>>) -> Self {

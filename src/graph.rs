@@ -4,34 +4,49 @@
 //! way; [`run`](run::run) folds it from the sinks back to the sources and drives it. Whatever wants
 //! a pipeline with other ends (a test, an embedding program) puts its own parts into the nodes.
 
+mod alerts;
 mod assembly;
 pub mod backfill;
 mod buffer;
 pub mod check;
 mod common;
+mod components;
 pub mod draw;
+mod enabled;
 pub mod encryption;
+mod flow;
 mod interface;
+mod off;
+mod otlp;
 pub mod outline;
 mod print;
 pub mod probe;
 pub mod promise;
 mod pump;
+pub mod rehearsal;
 pub mod replay;
 mod roots;
 pub mod run;
+pub mod schema;
 mod sections;
 mod simulated;
 mod storage;
+pub mod svg;
+pub mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::client::tenants::Tenants;
 use crate::edge::EdgePolicy;
 use crate::layer::{Backoff, SinkPart, SourcePart, StackPolicy, TransformPart};
 use crate::seal::Keyring;
 
+pub use alerts::AlertWebhook;
+pub use components::Components;
+pub use enabled::Enabled;
 pub use interface::Interface;
+pub use otlp::OtlpExport;
 pub use print::Print;
 pub use pump::PumpPolicy;
 pub use simulated::Platform;
@@ -50,8 +65,10 @@ pub struct Pipeline {
     pub dead_letter: Option<DeadLetterNode>,
     /// Masks dead letters.
     pub redact: Arc<dyn crate::layer::Redact>,
-    /// The simulated platform that some source reads; none where no source asks for one.
+    /// The simulated platform that some component speaks to; none where none asks for one.
     pub simulator: Option<Platform>,
+    /// Who sends; none where no component asks.
+    pub tenants: Option<Tenants>,
     /// Bounds on what is under way, and the deadline of a delivery.
     pub delivery: PumpPolicy,
     /// How long a drain may take before what is left is given up; default 30 s.
@@ -62,6 +79,10 @@ pub struct Pipeline {
     pub encryption: Option<Keyring>,
     /// Where metrics and health are served.
     pub api: Option<Interface>,
+    /// Who is told of alerts, besides log and metric.
+    pub alerts: Option<AlertWebhook>,
+    /// Where metrics are sent, besides being there to be read.
+    pub metrics: Option<OtlpExport>,
 }
 
 /// Where a pipeline keeps its state.
@@ -117,6 +138,8 @@ pub struct TransformNode {
     pub component: &'static str,
     /// What it reads.
     pub inputs: Vec<Input>,
+    /// Whether it does what it is there for.
+    pub enabled: Enabled,
     /// The edge in front of it; `None`: it is called directly.
     pub buffer: Option<EdgePolicy>,
     /// What it is.
@@ -133,6 +156,8 @@ pub struct SinkNode {
     pub name: Arc<str>,
     /// Its type.
     pub component: &'static str,
+    /// Whether it does what it is there for.
+    pub enabled: Enabled,
     /// What it reads.
     pub inputs: Vec<Input>,
     /// The edge in front of it: a sink always has one.

@@ -12,9 +12,11 @@ mod guard;
 mod keyed;
 mod letter;
 mod node;
+mod ordered;
 mod output;
 mod probe;
 mod rate_limit;
+pub mod rehearsal;
 mod retry;
 mod stack;
 #[cfg(test)]
@@ -29,15 +31,16 @@ pub use dead_letter::DeadLetter;
 pub use deliver::Deliver;
 pub use gate::Gate;
 pub use guard::guard;
-pub use keyed::{Keyed, KeyedPolicy};
+pub use keyed::{KeyLimits, Keyed, KeyedPolicy, Limits, OwnBreaker, Pace};
 pub use letter::{Facts, LetterBox, Original, Redact};
 pub use node::{
-    Kept, Lane, MAIN, Replays, Resting, Script, Simulated, SinkContext, SinkPart, SourceContext,
-    SourcePart, TransformContext, TransformPart, VisitPaths,
+    Kept, Lane, MAIN, Queued, Replays, Resting, Script, Simulated, SinkContext, SinkPart,
+    SourceContext, SourcePart, TransformContext, TransformPart, VisitPaths,
 };
+pub use ordered::Ordered;
 pub use output::{Consumers, Output, Outputs};
 pub use probe::{Finding, Grade, Probing};
-pub use rate_limit::{RateLimit, RatePolicy};
+pub use rate_limit::{Paced, RateLimit, RatePolicy};
 pub use retry::{Backoff, Retry, RetryPolicy};
 pub use stack::{StackPolicy, stack};
 pub use timeout::Timeout;

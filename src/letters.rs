@@ -1,8 +1,8 @@
 //! Dead letters that rest somewhere: read, chosen, opened, taken up again and removed.
 //!
 //! What a letter looks like is said where letters are written, in [`crate::layer`]. A place where
-//! they lie is a [`Shelf`]; a file of JSON lines is one. A letter is removed by its [`Mark`], a hash
-//! of its line: whoever changes a file meanwhile changes other lines.
+//! they lie is a [`Shelf`]; a file of JSON lines is one, a queue another. A letter is removed by its
+//! [`Mark`], a hash of its line: whoever changes a file meanwhile changes other lines.
 //!
 //! **A letter leaves its shelf only when it is settled.** A replay hands its event to the node that
 //! refused it, and removes the letter after the answer: delivered, dropped by a rule, or in the dead
@@ -13,6 +13,7 @@ mod file;
 mod filter;
 mod kept;
 mod outcomes;
+mod queue;
 mod replay;
 
 use std::collections::HashSet;
@@ -24,6 +25,7 @@ pub use file::LetterFile;
 pub use filter::{Filter, parse_when};
 pub use kept::{Kept, Place, Reveal};
 pub use outcomes::{Outcomes, Tally};
+pub use queue::LetterQueue;
 pub use replay::{Replaying, Taken, take};
 
 /// Tells one line of a shelf from any other; equal lines are one letter.

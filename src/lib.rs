@@ -11,12 +11,12 @@
 //! 5 outside      cli  api
 //! 4 pipeline     config  graph
 //! 3 components   source  transform  sink  simulator
-//! 2 mechanisms   client  codec  condition  edge  journal  layer  letters  mask  observe  seal  state
+//! 2 mechanisms   client  codec  condition  edge  journal  layer  letters  mask  observe  plugin  script  seal  state
 //! 1 words        clock  diagnostic  event  failure  setting  stage
 //! ```
 //!
-//! `graph` imports `config`, never the reverse. `api` sees the counters and views of [`observe`] and
-//! nothing else. Only [`config`] reads the environment. There are no process globals but the log.
+//! `graph` imports `config`, never the reverse. `api` sees the counters, nodes, views and taps of [`observe`]
+//! and nothing else. Only [`config`] reads the environment. There are no process globals but the log.
 //!
 //! # Four ideas that carry everything
 //!
@@ -112,6 +112,14 @@
 //! again, and in the ledger. What comes of that (repeats, overlaps, re-reads, stale snapshots) is sorted
 //! out by identity: [`transform::genesys_normalize`] gives the same fact the same id, whoever tells it.
 //!
+//! # Messages to customers
+//!
+//! What is sent to a customer cannot be taken back. [`sink::open_messaging`] keeps the status of each
+//! message and never sends one again that was sent; of what nobody knows, the tenant's policy decides.
+//! Who sends is asked of one [`client::tenants::Tenants`], which a pipeline hands to its components when
+//! it is checked: each organisation has one client, with one token and one budget. A reload with other
+//! tenants is seen by components that go on, and what did not change keeps its token and its budget.
+//!
 //! [`client`] speaks to other systems and knows no batches. [`simulator`] is such a system: it shares no
 //! types with what is tested against it, so that a mistake in one is not a mistake in both.
 //!
@@ -126,6 +134,20 @@
 //! Journals, the values of the state store and the originals of dead letters are sealed by [`seal`]
 //! when the pipeline has a key; what lies there before the mask is personal data, and `validate`
 //! warns where it would lie in plain text. Dead letters themselves ([`letters`]) are masked.
+//!
+//! # Taps
+//!
+//! Every gate and every output has a [`observe::Tap`]: one relaxed atomic load while nobody looks. Who looks
+//! is given a sample through a bounded channel that nobody waits for, and masks it in a task of its own.
+//! Taps are kept by name with the run's observer, so a look outlives what a reload exchanges.
+//!
+//! # Watching
+//!
+//! [`observe::Status`] is one reading of a run: its ledger, and its nodes in the order of the flow, which the
+//! assembly tells the observer when it has put a pipeline in place. `trunkline top` and the page of [`api`] draw
+//! from two such readings what happened in between; neither knows more than `/api/v1/pipelines` tells. The
+//! catalogue of metrics is one walk, written for Prometheus when somebody asks and for OpenTelemetry where a
+//! pipeline sends it.
 //!
 //! # Counting
 //!
@@ -142,12 +164,51 @@
 //! its origin, with one fate, in the hour of its own time. What a settled delivery adds to it is
 //! committed with the cursor, so the figures hold over every stop and crash.
 //!
+//! # Rehearsals
+//!
+//! A rehearsal ([`graph::rehearsal`], `trunkline dry-run`) is the real graph with other ends. Sources are
+//! fed from files that are read before the first event goes on its way; a sink is asked to
+//! [rehearse](layer::SinkPart::rehearse) instead of to build: it makes what it sends by the same functions,
+//! refuses what it refuses, and leaves the rest in a [`layer::rehearsal::Recorder`]. It runs on one thread
+//! whose clock is paused, and everything is dated by the run's own [`clock::Wall`], so that two rehearsals
+//! say the same. What asks another system stays at home and says so.
+//!
+//! A test of a pipeline ([`graph::trial`], `tests:` in its file, `trunkline test`) is a rehearsal that is
+//! told what to do. Its sources are given events step by step, its clock is moved by waiting on it, and
+//! [`layer::rehearsal::Front`] stands in front of a sink's last step, so that all that is around the sink
+//! acts as in a run. Taps are wrapped around what nodes are given as their outputs. A pipeline knows
+//! nothing of its tests.
+//!
+//! # Programs
+//!
+//! [`script`] compiles VRL ([`transform::remap`], and conditions) when a file is checked. Nodes know where each
+//! line of their text stands ([`setting::Written`]), so what the compiler says is told at its place in
+//! the YAML. A program runs on an event as it lies there: members are made into values when they are
+//! first asked for, by paths that were interned like all others, and what is different afterwards is
+//! laid over the text. `now()` is the run's [`clock::Wall`]. A build without the feature `remap` has a
+//! `Script` of which there is no value, so nobody else has to know.
+//! # Plugins
+//!
+//! [`transform::plugin`] gives batches to a WASM component ([`plugin`]; `plugins/wit/transform.wit` is the whole
+//! contract). A guest runs on the pool for blocking work, so it has no worker of the runtime, and its batches
+//! keep their turns. Whatever it does ends with its instance: a call that fails is made again event by event,
+//! and the event that does it goes to the dead letters. One [`plugin::Engine`] for the process has the
+//! compiled code and the clock that ends calls; who checks a file again hands it over
+//! ([`graph::check::check_with`]) and nothing is compiled twice. A changed file takes over between two
+//! batches, and a reload of the pipeline has nothing to do with it.
+//!
 //! # Adding a component
 //!
 //! One file below `source`, `transform` or `sink`, with a `Config` (`check`: pure, reports all
 //! mistakes) and what it opens, and a few lines in the catalogue of its parent module. The traits
 //! are on one page: [`stage`]. What it is given when it is built: [`layer::TransformContext`] and
-//! its siblings.
+//! its siblings. Beside it lies a table, `ABOUT`, of what its fields mean: the schema of pipeline
+//! files ([`graph::schema`]) is drawn by giving made-up settings to `check` and recording what it
+//! asks for, so a field that is read is in the schema, and one without words fails a test.
+//!
+//! A program that embeds the engine adds components without touching it: [`graph::Components`] has types of
+//! its own beside the catalogues, [`graph::check::check_with`] reads files that name them, and
+//! [`cli::main_with`] is the whole command line with them (`examples/custom_sink.rs`, `examples/embed.rs`).
 //!
 //! # Who imports whom
 //!
@@ -156,12 +217,14 @@
 //! ```text
 //! cli -> api                  # the command line starts the server
 //! simulator => client clock   # the platform itself: it shares no more than the wire with the rest
-//! api => observe              # which shows what a handle shows
+//! api => client observe       # which shows what a handle shows, to those who call
 //! graph -> config
-//! client -> layer            # what a probe finds
+//! client -> layer state      # what a probe finds, and where statuses of messages are kept
 //! layer -> observe seal state
+//! condition -> script        # a condition can be a program
 //! edge -> condition layer observe  # its workers catch panics as the layers do
 //! letters -> layer observe seal    # it reads what a layer has written
+//! plugin -> mask observe      # what it says is counted, and cleaned of personal data
 //! journal -> observe seal     # what rests on disk is counted, and can be encrypted
 //! state -> seal
 //! setting -> diagnostic event
@@ -190,6 +253,8 @@ pub mod layer;
 pub mod letters;
 pub mod mask;
 pub mod observe;
+pub mod plugin;
+pub mod script;
 pub mod seal;
 pub mod setting;
 pub mod simulator;

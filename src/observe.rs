@@ -45,8 +45,10 @@ mod progress_bar;
 mod progress_log;
 mod promise;
 mod reading;
+mod status;
 mod table;
 mod tally;
+mod tap;
 mod trigger;
 mod view;
 
@@ -57,20 +59,27 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 pub use alert::Alert;
-pub use breaker::{BreakerMeter, BreakerState};
+pub use breaker::{BreakerMeter, BreakerState, Judge};
 pub use gap::Gap;
 pub use hours::{Fate, Hour, HourCounts, Hours, MAX_HOURS};
 pub use ledger::{Counts, Ledger, NodeLedger};
 pub use log::{LogError, LogFormat, Screen, init as init_log};
-pub use meter::{DROPS_ALERT_SHARE, NodeMeter};
-pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, render as render_metrics};
+pub use meter::{DROPS_ALERT_SHARE, KeyFigures, NodeMeter};
+pub use metrics::{
+    CONTENT_TYPE as METRICS_CONTENT_TYPE, Instance, render as render_metrics, render_otlp,
+};
 pub use progress::{Progress, ProgressSnapshot};
 pub use progress_bar::{Show, draw as draw_progress, size};
 pub use promise::{Guarantee, Promise, render as render_promises};
-
+pub use status::{
+    BreakerStatus, BufferStatus, FlowInput, FlowNode, KeyStatus, Latency, NodeStatus, Status,
+};
+pub use table::thousands;
+pub use tap::{Look, MOST_TAPPED, Side, Tap, TapAsk, TapPolicy, TapRefusal, Taps};
 pub use trigger::{Trigger, Triggers};
-pub use view::{Query, View, ViewAnswer, Views};
+pub use view::{Act, Query, View, ViewAnswer, Views};
 
+use crate::clock::Wall;
 use alert::Alerts;
 use reading::{NodeReading, Reading};
 
@@ -132,6 +141,7 @@ pub struct Observer(Arc<Inner>);
 
 struct Inner {
     pipeline: Arc<str>,
+    wall: Wall,
     started: jiff::Timestamp,
     since: Instant,
     nodes: Mutex<Vec<NodeMeter>>,
@@ -139,24 +149,35 @@ struct Inner {
     alerts: Arc<Alerts>,
     state: Mutex<(RunState, Option<Duration>)>,
     promises: Mutex<Vec<Promise>>,
+    flow: Mutex<Arc<[FlowNode]>>,
     views: Views,
     hours: Arc<OnceLock<Hours>>,
     triggers: Triggers,
+    taps: Taps,
 }
 
 impl Observer {
     /// Begins to observe a run of `pipeline`; the clock of the ledger starts here.
     #[must_use]
     pub fn new(pipeline: &str) -> Self {
+        Self::with_clock(pipeline, Wall::real())
+    }
+
+    /// The same, where the time of day is another than the machine's.
+    #[must_use]
+    pub fn with_clock(pipeline: &str, wall: Wall) -> Self {
         Self(Arc::new(Inner {
             pipeline: pipeline.into(),
-            started: jiff::Timestamp::now(),
+            started: wall.now(),
+            taps: Taps::new(wall.clone()),
+            wall,
             since: Instant::now(),
             nodes: Mutex::default(),
             progress: Progress::default(),
             alerts: Arc::new(Alerts::new(pipeline)),
             state: Mutex::new((RunState::Starting, None)),
             promises: Mutex::default(),
+            flow: Mutex::new(Arc::default()),
             views: Views::default(),
             hours: Arc::default(),
             triggers: Triggers::default(),
@@ -185,9 +206,16 @@ impl Observer {
             component,
             Arc::clone(&self.0.alerts),
             Arc::clone(&self.0.hours),
+            self.0.wall.clone(),
         );
         nodes.push(node.clone());
         node
+    }
+
+    /// The clock on the wall of this run.
+    #[must_use]
+    pub fn clock(&self) -> &Wall {
+        &self.0.wall
     }
 
     /// How far the sources are. All sources of a run share it.
@@ -214,6 +242,12 @@ impl Observer {
         self.0.triggers.clone()
     }
 
+    /// Where events can be looked at on their way.
+    #[must_use]
+    pub fn taps(&self) -> &Taps {
+        &self.0.taps
+    }
+
     /// What is promised for each source and sink; none until it is said.
     #[must_use]
     pub fn promises(&self) -> Vec<Promise> {
@@ -231,6 +265,20 @@ impl Observer {
         *held = promises;
     }
 
+    /// Says which nodes there are and what each reads, every one after those, in place of what was
+    /// said before.
+    pub fn set_flow(&self, flow: Vec<FlowNode>) {
+        *self.0.flow.lock().unwrap_or_else(PoisonError::into_inner) = flow.into();
+    }
+
+    /// The figures as they stand now, with how every node stands that there is now.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let flow = self.0.flow.lock();
+        let flow = flow.unwrap_or_else(PoisonError::into_inner).clone();
+        Status::of(&self.read(), &flow)
+    }
+
     /// The figures as they stand now.
     #[must_use]
     pub fn ledger(&self) -> Ledger {
@@ -240,6 +288,12 @@ impl Observer {
     /// Raises or clears an alert: one log line, and the metric `trunkline_alert`, at each change.
     pub fn alert(&self, alert: Alert) {
         self.0.alerts.set(alert);
+    }
+
+    /// Each alert that is raised or cleared from now on.
+    #[must_use]
+    pub fn alert_changes(&self) -> tokio::sync::broadcast::Receiver<Alert> {
+        self.0.alerts.changes()
     }
 
     /// The alerts that are raised now, in the order of their names.

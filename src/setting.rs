@@ -10,13 +10,18 @@ mod fields;
 mod name;
 mod path;
 mod read;
+mod shape;
 mod text;
+mod written;
 
 pub use amount::{Share, Size};
 pub use fields::Fields;
 pub use name::{NAME_LENGTH, is_name, read_name};
 pub use read::{OneOrMany, Setting, choice, wrong_type};
+pub use shape::{About, Asked, Record, Shape, Sketch};
 pub use text::{Pattern, Secret};
+pub(crate) use written::Run;
+pub use written::Written;
 
 use crate::diagnostic::{Span, quote};
 
@@ -34,6 +39,10 @@ pub struct Node {
     pub(crate) other: Option<Box<Value>>,
     /// Its mistake is reported already (a variable that is not set): readers stay silent.
     pub(crate) broken: bool,
+    /// Of a scalar of several lines: where each of them stands.
+    pub(crate) written: Option<Written>,
+    /// Of a mapping in a tree that no file says: where its reader leaves what it asks for.
+    pub(crate) sketch: Option<Sketch>,
 }
 
 /// The kinds of values there are.
@@ -65,6 +74,8 @@ impl Node {
             from_variable: false,
             other: None,
             broken: false,
+            written: None,
+            sketch: None,
         }
     }
 
@@ -127,6 +138,25 @@ impl Node {
         }
     }
 
+    /// Where these bytes of the text stand in the file; `None` where escapes, references or folding
+    /// have made another text of what is written there.
+    pub fn place_of(&self, from: usize, to: usize) -> Option<Span> {
+        let text = self.as_text()?;
+        if let Some(written) = &self.written {
+            return written.place(text, from, to);
+        }
+        let Span { line, column, .. } = self.span;
+        let letters = |text: &str| u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+        if line != self.span.end_line {
+            return None;
+        }
+        // Plain it is as long as its text, in quotes and without escapes longer by the two of them.
+        let quotes = (self.span.end_column.saturating_sub(column)).checked_sub(letters(text))?;
+        let (before, within) = (text.get(..from)?, text.get(from..to)?);
+        let column = column + quotes / 2 + letters(before);
+        matches!(quotes, 0 | 2).then(|| Span::on_line(line, column, letters(within)))
+    }
+
     /// The value for a field that wants anything but text.
     pub(crate) fn untexted(&self) -> &Value {
         match (&self.value, self.other.as_deref()) {
@@ -157,6 +187,23 @@ impl Node {
             .iter()
             .find(|(key, _)| key.name == name)
             .map(|(_, node)| node)
+    }
+
+    /// The value as JSON. What JSON has no number for is null.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::{Number, Value as Json};
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::Bool(*value),
+            Value::Int(value) => Json::Number((*value).into()),
+            Value::Float(value) => Number::from_f64(*value).map_or(Json::Null, Json::Number),
+            Value::Text(text) => Json::String(text.clone()),
+            Value::List(items) => Json::Array(items.iter().map(Node::to_json).collect()),
+            Value::Map(entries) => {
+                let member = |(key, node): &(Key, Node)| (key.name.clone(), node.to_json());
+                Json::Object(entries.iter().map(member).collect())
+            }
+        }
     }
 
     /// This and all nodes below, this one counted.

@@ -3,5 +3,6 @@
 mod genesys;
 
 pub use genesys::{
-    Client, Config, Control, Counts, Fate, Faults, How, Integration, Limits, Shown, Simulator, Told,
+    Client, Config, Control, Counts, Fate, Faults, Heard, How, Integration, Limits, SendFault,
+    SendFaults, Shown, Simulator, Told,
 };

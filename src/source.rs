@@ -1,9 +1,14 @@
 //! Where events come from.
 
+mod about;
 pub mod file;
+pub mod genesys_webhook;
 pub mod genesys_websocket;
+pub mod rabbitmq;
 pub mod s3_export;
 pub mod stdin;
+
+pub use about::ABOUT;
 
 use std::sync::Arc;
 
@@ -14,7 +19,7 @@ use crate::codec::{Compression, Framing, Limits};
 use crate::event::Path;
 use crate::failure::Failure;
 use crate::layer::{Probing, Replays, SourceContext, SourcePart, Survey, VisitPaths};
-use crate::setting::{Fields, Size};
+use crate::setting::{About, Fields, Size};
 use crate::stage::{OpenSource, Source};
 
 /// Most records that go on together.
@@ -101,14 +106,38 @@ fn glob_reason(error: globset::Error) -> String {
 }
 
 /// The catalogue: every type of source, by its name in a pipeline file.
-pub const KINDS: &[&str] = &["file", "genesys_websocket", "s3_export", "stdin"];
+pub const KINDS: &[&str] = &[
+    "file",
+    "genesys_webhook",
+    "genesys_websocket",
+    "rabbitmq",
+    "s3_export",
+    "stdin",
+];
+
+/// What the fields of a type mean.
+pub fn about(kind: &str) -> &'static [About] {
+    match kind {
+        "file" => file::ABOUT,
+        "genesys_webhook" => genesys_webhook::ABOUT,
+        "genesys_websocket" => genesys_websocket::ABOUT,
+        "rabbitmq" => rabbitmq::ABOUT,
+        "s3_export" => s3_export::ABOUT,
+        "stdin" => stdin::ABOUT,
+        _ => &[],
+    }
+}
 
 /// A source as a pipeline file says it.
 pub enum Config {
     /// Files, folders and patterns of them.
     File(file::Config),
+    /// What Open Messaging posts.
+    GenesysWebhook(Box<genesys_webhook::Config>),
     /// The WebSockets of Genesys Cloud.
     GenesysWebsocket(genesys_websocket::Opener),
+    /// The messages of a queue.
+    Rabbitmq(rabbitmq::Opener),
     /// The objects of a bucket or folder.
     S3Export(s3_export::Opener),
     /// Standard input.
@@ -120,9 +149,15 @@ impl Config {
     pub fn check(kind: &str, fields: &mut Fields<'_>) -> Option<Self> {
         match kind {
             "file" => file::Config::check(fields).map(Self::File),
+            "genesys_webhook" => genesys_webhook::Config::check(fields)
+                .map(Box::new)
+                .map(Self::GenesysWebhook),
             "genesys_websocket" => genesys_websocket::Config::check(fields)
                 .map(genesys_websocket::Opener::new)
                 .map(Self::GenesysWebsocket),
+            "rabbitmq" => rabbitmq::Config::check(fields)
+                .map(rabbitmq::Opener::new)
+                .map(Self::Rabbitmq),
             "s3_export" => s3_export::Config::check(fields)
                 .map(s3_export::Opener::new)
                 .map(Self::S3Export),
@@ -134,18 +169,30 @@ impl Config {
 
 impl SourcePart for Config {
     fn paths(&mut self, visit: VisitPaths<'_>) {
-        if let Self::GenesysWebsocket(source) = self {
-            source.paths(visit);
+        match self {
+            Self::GenesysWebsocket(source) => source.paths(visit),
+            Self::Rabbitmq(source) => source.paths(visit),
+            Self::File(_) | Self::GenesysWebhook(_) | Self::S3Export(_) | Self::Stdin(_) => {}
         }
     }
 
     fn replays(&self) -> Replays {
         match self {
-            Self::File(_) | Self::S3Export(_) => Replays::Again,
+            // The platform posts again what had no answer.
+            Self::File(_) | Self::GenesysWebhook(_) | Self::Rabbitmq(_) | Self::S3Export(_) => {
+                Replays::Again
+            }
             Self::GenesysWebsocket(_) => {
                 Replays::Gone("since the platform does not send events again")
             }
             Self::Stdin(_) => Replays::Gone("since a pipe is read once"),
+        }
+    }
+
+    fn fed_from(&self, path: &std::path::Path) -> Option<Box<dyn SourcePart>> {
+        match self {
+            Self::File(config) => Some(Box::new(Self::File(config.fed_from(path)))),
+            _ => None,
         }
     }
 
@@ -159,26 +206,33 @@ impl SourcePart for Config {
 
     fn probe(&self) -> Probing<'_> {
         match self {
+            Self::Rabbitmq(source) => Box::pin(source.config().probe()),
             Self::S3Export(source) => Box::pin(source.probe()),
             Self::File(config) => Box::pin(std::future::ready(vec![file::probe(config)])),
             Self::GenesysWebsocket(source) => Box::pin(source.probe()),
-            Self::Stdin(_) => Box::pin(std::future::ready(Vec::new())),
+            Self::GenesysWebhook(_) | Self::Stdin(_) => Box::pin(std::future::ready(Vec::new())),
         }
     }
 
     fn survey(&self) -> BoxFuture<'_, Result<Option<Survey>, Failure>> {
         match self {
             Self::S3Export(source) => Box::pin(async { source.config().survey().await.map(Some) }),
-            Self::File(_) | Self::GenesysWebsocket(_) | Self::Stdin(_) => {
-                Box::pin(futures::future::ready(Ok(None)))
-            }
+            Self::File(_)
+            | Self::GenesysWebhook(_)
+            | Self::GenesysWebsocket(_)
+            | Self::Rabbitmq(_)
+            | Self::Stdin(_) => Box::pin(futures::future::ready(Ok(None))),
         }
     }
 
     fn event_time(&self) -> &[Path] {
         match self {
             Self::S3Export(source) => &source.config().event_time,
-            Self::File(_) | Self::GenesysWebsocket(_) | Self::Stdin(_) => &[],
+            Self::File(_)
+            | Self::GenesysWebhook(_)
+            | Self::GenesysWebsocket(_)
+            | Self::Rabbitmq(_)
+            | Self::Stdin(_) => &[],
         }
     }
 
@@ -204,9 +258,12 @@ impl Config {
         match self {
             Self::File(config) => {
                 let cursor = store.checkpoints(node).await?;
-                file::open(config, node, paths, cursor, progress)
+                let wall = context.meter.wall().clone();
+                file::open(config, node, paths, cursor, progress, wall)
             }
+            Self::GenesysWebhook(config) => genesys_webhook::open(config, context).await,
             Self::GenesysWebsocket(source) => source.open(context).await,
+            Self::Rabbitmq(source) => source.open(context).await,
             Self::S3Export(source) => source.open(context).await,
             Self::Stdin(config) => stdin::open(config, node, paths, progress),
         }

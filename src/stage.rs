@@ -153,6 +153,8 @@ pub struct Applied {
     pub batch: Batch,
     /// Dropped because a rule said so: reason and count.
     pub dropped: Vec<(&'static str, u64)>,
+    /// The same, for reasons that are not known to the code: those of a plugin.
+    pub dropped_as: Vec<(String, u64)>,
     /// Made in addition (one event split in several): how many more than came in.
     pub created: u64,
     /// Not taken: to the node's `invalid` output, or to the dead letters.

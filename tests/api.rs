@@ -228,7 +228,7 @@ async fn a_source_is_told_to_look_at_once() {
 async fn what_is_not_there_or_not_allowed_is_a_problem_document() {
     let server = Server::of(&[calls()]).await;
     for path in [
-        "/",
+        "/x",
         "/metrics/x",
         "/api/v1/pipelines/none/ledger",
         "/api/v1/pipelines/%ff/ledger",
@@ -411,8 +411,9 @@ async fn pages_of_named_origins_may_read_answers() {
     );
     for line in [
         allowed,
-        "access-control-allow-methods: get, head\r\n",
-        "access-control-allow-headers: authorization\r\n",
+        "access-control-allow-methods: get, head, post, delete\r\n",
+        "access-control-allow-headers: authorization, content-type, idempotency-key\r\n",
+        "access-control-expose-headers: location, retry-after\r\n",
         "access-control-max-age: 600\r\n",
         "vary: origin\r\n",
     ] {

@@ -14,6 +14,7 @@ const MAY_SLEEP: &[&str] = &[
     "tests/dlq/case.rs",
     "tests/export_to_warehouse/disturbed.rs",
     "tests/export_to_warehouse/servers.rs",
+    "tests/kit/running.rs",
     "tests/kit/world.rs",
     "tests/live_process/lives.rs",
     "tests/participant_sync/process.rs",
@@ -449,4 +450,12 @@ fn the_search_itself_finds_what_it_should() {
     );
     let hidden = "// crate::a\nlet b = \"crate::b\";\n#[cfg(test)]\nmod tests {\n    use crate::c;\n}\nuse crate::d;";
     assert_eq!(paths("src/x.rs", hidden), ["d"]);
+}
+
+#[test]
+fn a_catalogue_names_each_kind_once_in_order() {
+    let (sources, sinks) = (trunkline::source::KINDS, trunkline::sink::KINDS);
+    for kinds in [sources, trunkline::transform::KINDS, sinks] {
+        assert!(kinds.is_sorted_by(|one, next| one < next), "{kinds:?}");
+    }
 }

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use trunkline::config::{self, Fixed, Loaded};
@@ -16,6 +17,9 @@ use trunkline::graph::check::{Checked, check};
 const FOLDER: &str = "tests/bad_yaml";
 /// Files that are named after what they show and not after one code.
 const MIXED: &[&str] = &["many", "secrets"];
+/// Codes that take more than a file: a plugin that was built, or a program that was built otherwise.
+/// `tests/plugins.rs` shows them.
+const ELSEWHERE: &[&str] = &["bad-plugin-config", "not-built-in"];
 /// Values that no message may show.
 const SECRETS: &[&str] = &["hunter2", "correct-horse", "271828"];
 
@@ -151,7 +155,7 @@ fn every_code_has_a_broken_file_that_brings_it_about() {
     let without: Vec<_> = CODES
         .iter()
         .map(|(code, _)| *code)
-        .filter(|code| !shown.contains(*code))
+        .filter(|code| !shown.contains(*code) && !ELSEWHERE.contains(code))
         .collect();
     assert!(
         without.is_empty(),
@@ -178,7 +182,7 @@ fn the_list_of_codes_is_what_the_source_says() {
     let mut used = BTreeSet::new();
     let mut reported = BTreeSet::new();
     let quoted = regex::Regex::new(r#""([a-z]+(?:-[a-z]+)*)""#).unwrap();
-    let call = regex::Regex::new(r#"(?:\.error|\.warning|refuse)\(\s*"([^"]+)","#).unwrap();
+    let call = regex::Regex::new(r#"(?:\.error|\.warning|refuse)\(\s*"([a-z-]+)","#).unwrap();
     for path in rust_files(Path::new("src")) {
         if path.ends_with("diagnostic/codes.rs") {
             continue;
@@ -264,6 +268,67 @@ error[unknown-input]: `genesis` is not a source or transform of this pipeline
 hint: did you mean `genesys`, defined at line 4?
 ";
     assert_eq!(text(&loaded, &validate(&loaded).report), expected);
+}
+
+/// What somebody has typed of a file so far: it may end anywhere. One end in so many, and that of every
+/// line; all of them with `EVERY_PREFIX=1`, which takes minutes.
+const ENDS: usize = 7;
+
+fn ends(text: &str) -> impl Iterator<Item = usize> + '_ {
+    let every = std::env::var_os("EVERY_PREFIX").is_some();
+    // Within a comment nothing changes from one letter to the next.
+    let in_comment = |end: usize| {
+        let line = text[..end].rsplit('\n').next().unwrap_or_default();
+        line.trim_start().len() > 1 && line.trim_start().starts_with('#')
+    };
+    let ends = text.char_indices().map(|(end, _)| end);
+    ends.filter(move |end| every || end % ENDS == 0 || text[*end..].starts_with('\n'))
+        .filter(move |end| !in_comment(*end))
+}
+
+#[test]
+fn no_prefix_of_a_shipped_file_is_too_much_for_the_compiler() {
+    let files = yaml_files("pipelines").into_iter();
+    let files = files
+        .chain(yaml_files("examples"))
+        .chain(yaml_files("tests/pipeline_tests"));
+    let texts: Vec<String> = files
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    assert!(texts.len() >= 6, "{}", texts.len());
+    assert!(
+        texts
+            .iter()
+            .filter(|text| text.contains("\ntests:"))
+            .count()
+            >= 5
+    );
+    let ends: Vec<(&str, usize)> = (texts.iter())
+        .flat_map(|text| ends(text).map(move |end| (&**text, end)))
+        .collect();
+    // A long file takes as long as all others: each worker takes the next that is left.
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some((text, end)) = ends.get(next.fetch_add(1, Ordering::Relaxed)) {
+            validate(&config::parse("p.yaml", &text[..*end], &variables()));
+        }
+    };
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+}
+
+/// Below this folder.
+fn yaml_files(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(yaml_files(path.to_str().unwrap()));
+        } else if path.extension().is_some_and(|it| it == "yaml") {
+            found.push(path);
+        }
+    }
+    found
 }
 
 #[test]

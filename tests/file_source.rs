@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use trunkline::clock::Wall;
 use trunkline::failure::{Failure, Kind};
 use trunkline::observe::Progress;
 use trunkline::source::file::{Config, Order, ReadMode, open};
@@ -58,7 +59,15 @@ impl Run {
 }
 
 fn start(config: &Config, kept: Vec<Checkpoint>, run: &Run) -> Box<dyn Source> {
-    open(config, "in", Arc::default(), kept, run.progress.clone()).unwrap()
+    open(
+        config,
+        "in",
+        Arc::default(),
+        kept,
+        run.progress.clone(),
+        Wall::real(),
+    )
+    .unwrap()
 }
 
 async fn read(config: &Config, kept: Vec<Checkpoint>) -> Run {
@@ -319,6 +328,7 @@ async fn nothing_to_read_is_an_end_and_a_missing_folder_is_not() {
         Arc::default(),
         Vec::new(),
         Progress::default(),
+        Wall::real(),
     );
     let failure: Failure = opened.err().unwrap();
     assert_eq!(failure.kind(), Kind::Fatal);

@@ -2,10 +2,13 @@
 
 #[path = "participant_sync/place.rs"]
 mod place;
+#[path = "kit/ports.rs"]
+mod ports;
 #[path = "participant_sync/process.rs"]
 mod process;
 
 use std::fs;
+use std::net::SocketAddr;
 
 use place::{Place, Run, active, sum};
 use process::{Process, ask, node};
@@ -79,9 +82,7 @@ fn it_goes_on_after_a_stop_and_after_a_kill() {
 #[test]
 fn points_go_to_a_server_where_one_is_named() {
     let place = Place::new();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = port.local_addr().unwrap();
-    drop(port);
+    let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
     let data = place.folder.path().join("metrics");
     let arguments = [
         format!("-httpListenAddr={address}"),

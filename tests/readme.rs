@@ -61,17 +61,18 @@ fn hold(name: &str, expected: &str) {
 /// One test, since all blocks are in one file that is written.
 #[test]
 fn every_block_is_what_the_project_says() {
+    // One after the other: all of them write the one file.
+    hold_dry_run();
     let page = fs::read_to_string(root().join("examples/quickstart/README.md")).unwrap();
     hold("quickstart", block(&page, "quickstart"));
-    let flow = trunkline(&["graph", "--format", "mermaid", "pipelines/quickstart.yaml"]);
-    hold("flow", &format!("```mermaid\n{flow}```\n"));
-    let flow = trunkline(&[
-        "graph",
-        "--format",
-        "mermaid",
-        "pipelines/participant-sync.yaml",
-    ]);
-    hold("live-flow", &format!("```mermaid\n{flow}```\n"));
+    for (mark, pipeline) in [
+        ("flow", "pipelines/quickstart.yaml"),
+        ("live-flow", "pipelines/participant-sync.yaml"),
+        ("outbound-flow", "pipelines/outbound-messages.yaml"),
+    ] {
+        let flow = trunkline(&["graph", "--format", "mermaid", pipeline]);
+        hold(mark, &format!("```mermaid\n{flow}```\n"));
+    }
     let told = trunkline(&["validate", "tests/readme/broken.yaml"]);
     hold("error", &format!("```text\n{told}```\n"));
 }
@@ -99,4 +100,17 @@ fn its_example_of_a_pipeline_names_only_what_there_is() {
         there.sort_unstable();
         assert_eq!(shown, there, "the README's table of {kind}s");
     }
+}
+
+/// Holds the picture of a dry run.
+fn hold_dry_run() {
+    let command = "dry-run pipelines/outbound-messages.yaml --input examples/outbound-messages/messages.ndjson \
+                   --limit 3 --show 1 --at 2026-04-01T00:00:00Z";
+    let arguments: Vec<&str> = command.split_whitespace().collect();
+    let printed = trunkline(&arguments);
+    let told = arguments.join(" ");
+    hold(
+        "dry-run",
+        &format!("```console\n$ trunkline {told}\n{printed}```\n"),
+    );
 }

@@ -110,7 +110,9 @@ fn stack(stack: &spec::Stack) -> StackPolicy {
         },
         per_key: stack.per_key.then(|| KeyedPolicy {
             key: Path::of(["key"]),
+            within: None,
             max_keys: 3,
+            order_by: Vec::new(),
         }),
     }
 }
@@ -150,6 +152,7 @@ fn pipeline(world: &Arc<World>) -> Pipeline {
             .transforms
             .iter()
             .map(|node| TransformNode {
+                enabled: Default::default(),
                 name: node.name.as_str().into(),
                 component: "script",
                 inputs: inputs(&node.inputs),
@@ -166,6 +169,7 @@ fn pipeline(world: &Arc<World>) -> Pipeline {
             .sinks
             .iter()
             .map(|node| SinkNode {
+                enabled: Default::default(),
                 name: node.name.as_str().into(),
                 component: "script",
                 inputs: inputs(&node.inputs),
@@ -196,7 +200,10 @@ fn pipeline(world: &Arc<World>) -> Pipeline {
         encryption: None,
         state: StateSetting::Memory,
         api: None,
+        alerts: None,
+        metrics: None,
         simulator: None,
+        tenants: None,
     }
 }
 

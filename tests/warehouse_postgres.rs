@@ -496,9 +496,7 @@ async fn a_server_that_starts_is_full_or_away_is_waited_for_and_no_longer_than_t
 #[tokio::test]
 async fn a_run_that_waits_for_its_server_can_be_stopped() {
     let folder = tempfile::tempdir().unwrap();
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = server::ports::free();
     let pipeline = format!(
         "version: 1\nname: p\nsources:\n  in: {{ type: stdin }}\nsinks:\n  w: {{ type: warehouse, \
          inputs: [in], dialect: postgresql, host: 127.0.0.1, port: {port}, database: d, user: u, \

@@ -13,10 +13,10 @@ use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 use trunkline::client::postgres::{Settings, Tls};
 use trunkline::event::Event;
-use trunkline::sink::warehouse::{Config, Dialect, Target, Warehouse, ddl};
+use trunkline::sink::warehouse::{Config, Target, Warehouse};
 use trunkline::stage::Sink;
 
-use kit::{TABLES, batch, event, losses, meter};
+use kit::{TABLES, batch, event, losses, meter, on_postgres};
 use server::Server;
 
 /// An event of few ids, times, counters and contents, so that ties and repeats are common; some
@@ -215,14 +215,6 @@ impl World {
             .map(|same| (same[0], same.len()))
             .collect()
     }
-}
-
-/// Redshift's tables on a server that has no keys for distribution and sorting.
-fn on_postgres(schema: &str) -> String {
-    let words =
-        regex::Regex::new(r#" (DISTSTYLE ALL|DISTKEY \([^)]*\))?( SORTKEY \([^)]*\))?;"#).unwrap();
-    let text = ddl(Dialect::Redshift, schema, None).replace("GETDATE()", "now()");
-    words.replace_all(&text, ";").into_owned()
 }
 
 fn shown(value: rusqlite::types::Value) -> Option<String> {

@@ -10,9 +10,13 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 use super::routes::Problem;
+use crate::observe::TapPolicy;
 
 /// For how many seconds a browser may remember what a preflight answered.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("600");
+
+/// What a page may read besides what it always may.
+const EXPOSED: HeaderValue = HeaderValue::from_static("location, retry-after");
 
 /// Who may ask. Holds no secret: of the token only its hash.
 #[derive(Clone, Default)]
@@ -22,6 +26,7 @@ pub struct Access {
     everything: bool,
     origins: Vec<String>,
     any_origin: bool,
+    taps: TapPolicy,
 }
 
 impl Access {
@@ -48,11 +53,31 @@ impl Access {
         self
     }
 
+    /// What `…/tap` may show of events, where the pipeline allows it too; default: masked ones. Without a
+    /// token it shows nothing at an address that others than this machine reach.
+    #[must_use]
+    pub fn with_taps(mut self, taps: TapPolicy) -> Self {
+        self.taps = taps;
+        self
+    }
+
+    pub(super) fn taps(&self) -> TapPolicy {
+        self.taps
+    }
+
+    pub(super) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// Whether the request may be answered.
     fn admits(&self, path: &str, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else {
             return true;
         };
+        // The page asks for the token; all that it shows, it asks for with it.
+        if path == "/" {
+            return true;
+        }
         let is_open = path == "/metrics" || path.starts_with("/health/");
         if is_open && !self.everything {
             return true;
@@ -103,7 +128,7 @@ pub(super) async fn check(
     let asked = headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut answer = if request.method() == Method::OPTIONS && asked && allowed.is_some() {
         // A browser sends no token with it, so it needs none.
-        preflight()
+        preflight(access.token.is_some())
     } else if access.admits(request.uri().path(), headers) {
         next.run(request).await
     } else {
@@ -115,20 +140,29 @@ pub(super) async fn check(
     }
     if let Some(origin) = allowed {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     }
     answer
 }
 
-/// What a page may do: read, and bring its token.
-fn preflight() -> Response {
+/// What a page may do: read, and bring its token; and where there is one, what it is the key to. Without a
+/// token a page that somebody happens to look at could write to customers.
+fn preflight(guarded: bool) -> Response {
+    let (methods, names) = match guarded {
+        true => (
+            "GET, HEAD, POST, DELETE",
+            "authorization, content-type, idempotency-key",
+        ),
+        false => ("GET, HEAD", "authorization"),
+    };
     let headers = [
         (
             header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("GET, HEAD"),
+            HeaderValue::from_static(methods),
         ),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("authorization"),
+            HeaderValue::from_static(names),
         ),
         (header::ACCESS_CONTROL_MAX_AGE, REMEMBERED),
     ];
@@ -173,7 +207,7 @@ mod tests {
         assert!(access.admits("/metrics", &none) && access.admits("/health/live", &none));
         assert!(!access.admits("/metricsx", &none) && !access.admits("/api/v1/pipelines", &none));
         let all = Access::open().with_token("s3same", true);
-        assert!(!all.admits("/metrics", &none));
+        assert!(!all.admits("/metrics", &none) && all.admits("/", &none));
         assert!(!format!("{access:?}").contains("s3same"));
     }
 

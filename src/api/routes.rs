@@ -8,35 +8,48 @@ use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::routing::{any, get, post};
+use axum::{Extension, Json, Router};
 use serde::Serialize;
 
 use super::access::{self, Access};
-use super::{triggers, views};
+use super::page::Page;
+use super::{taps, triggers, views};
 use crate::observe::{
-    Alert, Counts, METRICS_CONTENT_TYPE, Observer, Promise, RunState, render_metrics,
+    Alert, Counts, METRICS_CONTENT_TYPE, NodeStatus, Observer, Promise, RunState, Status,
+    render_metrics,
 };
 
 /// For the answer to one request.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-/// No path takes a body; this much is borne with.
+/// No path but those of views takes a body; this much is borne with.
 const MAX_BODY_BYTES: usize = 4 * 1024;
 
 pub(super) type Observers = Arc<[Observer]>;
 
-pub(super) fn router(observers: Vec<Observer>, access: Access) -> Router {
+pub(super) fn router(observers: Vec<Observer>, access: Access, guard: taps::Guard) -> Router {
+    let page = Page::new();
     Router::new()
+        .route("/", get(async move || page.answer()))
         .route("/metrics", get(metrics))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
+        .route("/api/v1/openapi.json", get(openapi))
         .route("/api/v1/pipelines", get(pipelines))
         .route("/api/v1/pipelines/{name}/ledger", get(ledger))
+        .route(
+            "/api/v1/pipelines/{name}/tap",
+            get(taps::look).layer(Extension(guard)),
+        )
         .route(
             "/api/v1/sources/{name}/trigger",
             post(triggers::pull).fallback(triggers::refuse),
         )
-        .route("/api/v1/{*path}", get(views::read).fallback(views::refuse))
+        .route(
+            "/api/v1/{*path}",
+            get(views::read)
+                .fallback(any(views::act).layer(DefaultBodyLimit::max(views::MAX_BODY_BYTES))),
+        )
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, NOTHING))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, READ_ONLY)
@@ -75,6 +88,13 @@ async fn metrics(State(observers): State<Observers>) -> Response {
         render_metrics(&observers),
     )
         .into_response()
+}
+
+/// All that is answered here, as OpenAPI 3.1 has it.
+const OPENAPI: &str = include_str!("openapi.json");
+
+async fn openapi() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
 async fn live() -> Json<Health> {
@@ -158,11 +178,13 @@ struct Summary {
     alerts: Vec<Alert>,
     promises: Vec<Promise>,
     whole: Counts,
+    /// Each after those that it reads.
+    nodes: Vec<NodeStatus>,
 }
 
 impl Summary {
     fn of(observer: &Observer) -> Self {
-        let ledger = observer.ledger();
+        let Status { ledger, nodes } = observer.status();
         Self {
             standing: Standing {
                 name: ledger.pipeline,
@@ -173,6 +195,7 @@ impl Summary {
             alerts: observer.alerts(),
             promises: observer.promises(),
             whole: ledger.whole,
+            nodes,
         }
     }
 }

@@ -19,9 +19,10 @@ use super::table::Table;
 use crate::config::{self, Environment};
 use crate::event::Path;
 use crate::failure::Failure;
+use crate::graph::Components;
 use crate::graph::Pipeline;
 use crate::graph::backfill::{Aim, Aimed, aim, backfill as run_backfill, prepare};
-use crate::graph::check::check;
+use crate::graph::check::check_with;
 use crate::graph::run::open_store;
 use crate::layer::{Books, SourcePart, Survey};
 use crate::observe::{LogFormat, Observer, Progress, Show, draw_progress, init_log, size};
@@ -101,8 +102,8 @@ struct Plan {
     event_time: String,
 }
 
-pub(super) fn backfill(arguments: &Arguments, colour: Colour) -> ExitCode {
-    let ended = plan(arguments, colours(colour, &stderr()))
+pub(super) fn backfill(arguments: &Arguments, colour: Colour, own: &Components) -> ExitCode {
+    let ended = plan(arguments, colours(colour, &stderr()), own)
         .and_then(|plan| plan.map(|plan| drive(plan, arguments, colour)).transpose());
     match ended {
         Ok(Some(code)) => code,
@@ -116,7 +117,7 @@ pub(super) fn backfill(arguments: &Arguments, colour: Colour) -> ExitCode {
 }
 
 /// Reads the file and turns its pipeline into the backfill; `None` when it has mistakes.
-fn plan(arguments: &Arguments, colour: bool) -> Result<Option<Plan>, String> {
+fn plan(arguments: &Arguments, colour: bool, own: &Components) -> Result<Option<Plan>, String> {
     let range = Range::new(arguments.from, arguments.to)?;
     let paths = arguments.event_time.iter().map(|written| {
         let path = written.parse::<Path>();
@@ -137,7 +138,7 @@ fn plan(arguments: &Arguments, colour: bool) -> Result<Option<Plan>, String> {
         Some(tree) if !loaded.report.has_errors() => Some(aim(tree, &order)?),
         _ => None,
     };
-    let checked = check(&loaded);
+    let checked = check_with(&loaded, own);
     complain(&text(&checked.report, &loaded.sources(), colour));
     let (Some(mut pipeline), Some(aimed)) = (checked.pipeline, aimed) else {
         return Ok(None);

@@ -14,6 +14,7 @@ use super::dlq::{Form, checked};
 use super::{Colour, show};
 use crate::config::{Environment, Variables};
 use crate::failure::Failure;
+use crate::graph::Components;
 use crate::seal::{Key, Keyring};
 
 pub(super) const EXAMPLES: &str = "Examples:
@@ -95,7 +96,7 @@ pub(super) struct Place {
 
 impl Place {
     /// The folder, which is there; and the keys, if any were named.
-    fn open(&self) -> Result<(&Path, Option<Keyring>), Failure> {
+    fn open(&self, own: &Components) -> Result<(&Path, Option<Keyring>), Failure> {
         if !self.folder.is_dir() {
             let folder = self.folder.display();
             return Err(Failure::fatal(
@@ -104,7 +105,7 @@ impl Place {
             ));
         }
         let keys = match (&self.pipeline, &self.key_env) {
-            (Some(file), _) => checked(file)?.encryption,
+            (Some(file), _) => checked(file, own)?.encryption,
             (None, Some(name)) => Some(key_of(name)?),
             (None, None) => None,
         };
@@ -120,13 +121,15 @@ fn key_of(name: &str) -> Result<Keyring, Failure> {
     Keyring::new(key, Vec::new())
 }
 
-pub(super) fn buffer(command: Buffer, colour: Colour) -> ExitCode {
+pub(super) fn buffer(command: Buffer, colour: Colour, own: &Components) -> ExitCode {
     let colour = show::colours(colour, &std::io::stdout());
     let done = match command {
-        Buffer::List { paths, format } => list::list(&paths, format, colour),
-        Buffer::Inspect { place, format } => inspect::inspect(&place, format, colour),
-        Buffer::Export { place, all, output } => export::export(&place, all, output.as_deref()),
-        Buffer::Repair { place } => repair::repair(&place),
+        Buffer::List { paths, format } => list::list(&paths, format, colour, own),
+        Buffer::Inspect { place, format } => inspect::inspect(&place, format, colour, own),
+        Buffer::Export { place, all, output } => {
+            export::export(&place, all, output.as_deref(), own)
+        }
+        Buffer::Repair { place } => repair::repair(&place, own),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

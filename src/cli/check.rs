@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::{Colour, Format};
 use super::{probe, show};
+use crate::graph::Components;
 use crate::graph::Pipeline;
 use crate::graph::check::Checked;
 use crate::graph::outline::Kind;
@@ -20,15 +21,19 @@ pub(super) fn validate(
     format: Format,
     colour: Colour,
     probing: Option<Duration>,
+    own: &Components,
 ) -> ExitCode {
     let mut reports = Vec::with_capacity(files.len());
     let mut pipelines = Vec::new();
     let mut good = String::new();
     let colours = show::colours(colour, &stdout());
     for file in files {
-        let (loaded, checked) = show::read(file);
+        let (loaded, checked) = show::read(file, own);
         if !checked.report.has_errors() {
             good.push_str(&format!("{}: ok, {}\n", loaded.file, counts(&checked)));
+            for (what, took) in &checked.took {
+                good.push_str(&format!("  {what}: {took}\n"));
+            }
             let promises = checked.pipeline.as_ref().map(promises);
             good.push_str(&render_promises(&promises.unwrap_or_default(), colours));
         }

@@ -8,6 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::Colour;
 use super::show;
+use crate::graph::Components;
 use crate::layer::Script;
 use crate::setting::is_name;
 use crate::sink::warehouse::{Dialect, script};
@@ -41,7 +42,7 @@ pub(super) struct DdlArguments {
 }
 
 /// Prints, and connects to nothing.
-pub(super) fn ddl(arguments: &DdlArguments, colour: Colour) -> ExitCode {
+pub(super) fn ddl(arguments: &DdlArguments, colour: Colour, own: &Components) -> ExitCode {
     let wanted = match arguments.statements {
         true => Script::Statements,
         false => Script::Ddl {
@@ -53,7 +54,7 @@ pub(super) fn ddl(arguments: &DdlArguments, colour: Colour) -> ExitCode {
         return ExitCode::FAILURE;
     }
     match (&arguments.file, arguments.dialect) {
-        (Some(file), _) => of_pipeline(file, wanted, colour),
+        (Some(file), _) => of_pipeline(file, wanted, colour, own),
         (None, Some(dialect)) => {
             let text = script(dialect, &arguments.schema, arguments.staging, wanted);
             show::print(&text);
@@ -86,8 +87,8 @@ fn names(arguments: &DdlArguments) -> Result<(), String> {
     }
 }
 
-fn of_pipeline(file: &Path, wanted: Script<'_>, colour: Colour) -> ExitCode {
-    let (loaded, checked) = show::read(file);
+fn of_pipeline(file: &Path, wanted: Script<'_>, colour: Colour, own: &Components) -> ExitCode {
+    let (loaded, checked) = show::read(file, own);
     let Some(pipeline) = checked.pipeline else {
         let colour = show::colours(colour, &stderr());
         show::complain(&show::text(&checked.report, &loaded.sources(), colour));

@@ -16,6 +16,7 @@ use super::Colour;
 use super::show::{complain, read, text};
 use super::table::tame;
 use crate::failure::Failure;
+use crate::graph::Components;
 use crate::graph::Pipeline;
 use crate::graph::replay::shelves;
 use crate::letters::{Filter, Found, Kept, LetterFile, Shelf, parse_when};
@@ -135,25 +136,25 @@ pub(super) enum Form {
     Json,
 }
 
-pub(super) fn dlq(command: Dlq, colour: Colour) -> ExitCode {
+pub(super) fn dlq(command: Dlq, colour: Colour, own: &Components) -> ExitCode {
     let done = match command {
         Dlq::List {
             place,
             choice,
             format,
-        } => list::list(&place, &choice, format, colour),
+        } => list::list(&place, &choice, format, colour, own),
         Dlq::Show {
             place,
             id,
             reveal,
             format,
-        } => show::show(place, id, reveal, format),
+        } => show::show(place, id, reveal, format, own),
         Dlq::Replay {
             place,
             choice,
             no_progress,
-        } => replay::replay(&place, &choice, no_progress, colour),
-        Dlq::Discard { place, choice, yes } => discard::discard(&place, &choice, yes),
+        } => replay::replay(&place, &choice, no_progress, colour, own),
+        Dlq::Discard { place, choice, yes } => discard::discard(&place, &choice, yes, own),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -207,9 +208,9 @@ impl Desk {
 }
 
 impl Location {
-    fn open(&self) -> Result<Desk, Failure> {
+    fn open(&self, own: &Components) -> Result<Desk, Failure> {
         let pipeline = match &self.pipeline {
-            Some(path) => Some(checked(path)?),
+            Some(path) => Some(checked(path, own)?),
             None => None,
         };
         if let Some(file) = &self.file {
@@ -223,12 +224,12 @@ impl Location {
         let (shelves, unreadable) = pipeline.as_ref().map(shelves).unwrap_or_default();
         for owner in &unreadable {
             complain(&format!(
-                "note: the dead letters of {owner} are not kept in a file, and cannot be read\n"
+                "note: the dead letters of {owner} are kept in no file or queue, and cannot be read\n"
             ));
         }
         if shelves.is_empty() {
-            let message = "the pipeline keeps no dead letters in a file: give it a `dead_letter` \
-                           of type `file`, or name a file with `--file`";
+            let message = "the pipeline keeps no dead letters in a file or queue: give it a \
+                           `dead_letter` of type `file`, or name a file with `--file`";
             return Err(Failure::fatal("no_dead_letter", message));
         }
         Ok(Desk { shelves, pipeline })
@@ -236,8 +237,8 @@ impl Location {
 }
 
 /// A pipeline without mistakes. What is wrong with it is told like anywhere else.
-pub(super) fn checked(path: &std::path::Path) -> Result<Pipeline, Failure> {
-    let (loaded, checked) = read(path);
+pub(super) fn checked(path: &std::path::Path, own: &Components) -> Result<Pipeline, Failure> {
+    let (loaded, checked) = read(path, own);
     checked.pipeline.ok_or_else(|| {
         complain(&text(&checked.report, &loaded.sources(), false));
         Failure::fatal("bad_pipeline", "the pipeline has mistakes")

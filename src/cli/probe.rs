@@ -65,8 +65,12 @@ fn text(looked: &Looked, colour: bool) -> String {
             kind, component, ..
         } = node;
         let name = tame(&node.node);
+        let took = match node.findings.is_empty() {
+            true => String::new(),
+            false => format!(", {} ms", node.took.as_millis()),
+        };
         out.push_str(&format!(
-            "  {strong}{kind} {name}{strong:#} ({component})\n"
+            "  {strong}{kind} {name}{strong:#} ({component}){took}\n"
         ));
         if node.findings.is_empty() {
             out.push_str("    nothing to look at\n");
@@ -103,7 +107,7 @@ fn json(all: &[Looked]) -> String {
         looked.nodes.iter().map(move |node| {
             json!({
                 "file": looked.file, "kind": node.kind, "node": node.node,
-                "component": node.component,
+                "component": node.component, "seconds": node.took.as_secs_f64(),
                 "findings": node.findings.iter().map(finding).collect::<Vec<_>>(),
             })
         })
@@ -162,6 +166,7 @@ mod tests {
             node: node.to_owned(),
             component: "file",
             findings,
+            took: Duration::from_micros(12_900),
         };
         Looked {
             file: "p.yaml".to_owned(),
@@ -174,7 +179,7 @@ mod tests {
         let plain = text(&looked(), false);
         assert_eq!(
             plain,
-            "  source in (file)\n    nothing to look at\n  sink out (file)\n    \
+            "  source in (file)\n    nothing to look at\n  sink out (file), 12 ms\n    \
              ok:      it is there\n    warning: not·[31m encrypted\n    error:   50% is gone\n"
         );
         let coloured = text(&looked(), true);
@@ -187,6 +192,7 @@ mod tests {
         let read: serde_json::Value = serde_json::from_str(&json(&all)).unwrap();
         assert_eq!(read[1]["findings"][2]["grade"], "error");
         assert_eq!(read[0]["findings"], json!([]));
+        assert_eq!(read[1]["seconds"], json!(0.0129));
         let shown = github(&all[0]);
         assert!(
             shown.ends_with("::error file=p.yaml::sink `out`: 50%25 is gone\n"),

@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::show;
 use crate::failure::Failure;
+use crate::graph::Components;
 use crate::graph::promise::promises;
 use crate::graph::run::{Changes, Reload};
 use crate::graph::{Interface, Pipeline};
@@ -25,6 +26,8 @@ pub(super) struct Watched {
     pub api: Option<Interface>,
     pub observer: Observer,
     pub reloads: mpsc::Sender<Reload>,
+    /// What the file may name beside what is built in.
+    pub own: Components,
     /// Where problems of the file are shown.
     pub colour: bool,
 }
@@ -41,13 +44,13 @@ pub(super) async fn reload_for_ever(mut watched: Watched, watch: bool) {
     };
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut seen = fingerprint(&watched.file);
+    let mut seen = fingerprint(&watched.file, &watched.own);
     loop {
         let asked = tokio::select! {
             _ = hangup.recv() => true,
             _ = look.tick(), if watch => false,
         };
-        let now = fingerprint(&watched.file);
+        let now = fingerprint(&watched.file, &watched.own);
         // An editor may have the file away for a moment: what is not there is no change.
         if !asked && (now.is_none() || now == seen) {
             continue;
@@ -59,8 +62,8 @@ pub(super) async fn reload_for_ever(mut watched: Watched, watch: bool) {
 
 /// Of the file and those that it names. Reading them is cheap, and finds a change that keeps a
 /// file's time and length, as well as one behind a symbolic link.
-fn fingerprint(file: &Path) -> Option<u64> {
-    let (loaded, checked) = show::read(file);
+fn fingerprint(file: &Path, own: &Components) -> Option<u64> {
+    let (loaded, checked) = show::read(file, own);
     if loaded.text.is_empty() {
         return None;
     }
@@ -100,7 +103,7 @@ impl Watched {
 
     /// The new pipeline, checked whole.
     fn read(&self) -> Result<Pipeline, Failure> {
-        let (loaded, checked) = show::read(&self.file);
+        let (loaded, checked) = show::read(&self.file, &self.own);
         let report = &checked.report;
         show::complain(&show::text(report, &loaded.sources(), self.colour));
         let file = self.file.display();

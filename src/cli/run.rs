@@ -14,14 +14,15 @@ use super::show;
 use super::{Colour, LogShape, RunArguments};
 use crate::api;
 use crate::failure::Failure;
+use crate::graph::Components;
 use crate::graph::promise::promises;
 use crate::graph::run::{open_store, run_reloading};
 use crate::graph::{Interface, Pipeline, StateSetting};
 use crate::observe::{Ledger, Observer, Screen, Show, draw_progress, init_log, render_promises};
 
-pub(super) fn run(arguments: RunArguments, colour: Colour) -> ExitCode {
+pub(super) fn run(arguments: RunArguments, colour: Colour, own: &Components) -> ExitCode {
     let colour = show::colours(colour, &stderr());
-    let Some(pipelines) = read_all(&arguments, colour) else {
+    let Some(pipelines) = read_all(&arguments, colour, own) else {
         return ExitCode::FAILURE;
     };
     let screen = match init_log(arguments.log_format.into(), &arguments.log_level, colour) {
@@ -36,8 +37,9 @@ pub(super) fn run(arguments: RunArguments, colour: Colour) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start threads: {error}")),
     };
-    let (outcome, ledgers) =
-        runtime.block_on(drive(pipelines, observers, &arguments, &screen, colour));
+    let (outcome, ledgers) = runtime.block_on(drive(
+        pipelines, observers, &arguments, &screen, colour, own,
+    ));
     // A read of stdin that never returns must not hold up the end of the process.
     runtime.shutdown_background();
     for ledger in &ledgers {
@@ -73,11 +75,11 @@ fn terminal_width() -> usize {
 }
 
 /// Checks all files before anything starts: a broken pipeline never runs.
-fn read_all(arguments: &RunArguments, colour: bool) -> Option<Vec<Pipeline>> {
+fn read_all(arguments: &RunArguments, colour: bool, own: &Components) -> Option<Vec<Pipeline>> {
     let mut pipelines = Vec::new();
     let mut good = true;
     for file in &arguments.files {
-        let (loaded, checked) = show::read(file);
+        let (loaded, checked) = show::read(file, own);
         show::complain(&show::text(&checked.report, &loaded.sources(), colour));
         good &= !checked.report.has_errors();
         pipelines.extend(checked.pipeline);
@@ -126,6 +128,8 @@ fn observe(pipelines: &[Pipeline], arguments: &RunArguments, colour: bool) -> Ve
             tracing::info!(pipeline = %pipeline.name, %source, %sink, why, "promised: {words}");
         }
         observer.set_promises(promises);
+        let tap = pipeline.api.as_ref().map(|api| api.tap);
+        observer.taps().allow(tap.unwrap_or_default());
         observer
     };
     pipelines.iter().map(observe).collect()
@@ -137,6 +141,7 @@ async fn drive(
     arguments: &RunArguments,
     screen: &Screen,
     colour: bool,
+    own: &Components,
 ) -> (bool, Vec<Ledger>) {
     let (stop, stopping) = watch::channel(false);
     let ready = begin(&pipelines, &observers, stop).await;
@@ -155,6 +160,7 @@ async fn drive(
             api: pipeline.api.clone(),
             observer: observer.clone(),
             reloads,
+            own: own.clone(),
             colour,
         };
         watching.spawn(reload_for_ever(watched, arguments.watch));
@@ -272,7 +278,10 @@ fn shown(at: &Interface, pipelines: &[Pipeline], observers: &[Observer]) -> Vec<
 }
 
 fn access(interface: &Interface) -> api::Access {
-    let access = api::Access::open().allow_origins(&interface.cors);
+    let access = api::Access::open();
+    let access = access
+        .allow_origins(&interface.cors)
+        .with_taps(interface.tap);
     match &interface.token {
         Some(token) => access.with_token(token.expose(), interface.protect_metrics),
         None => access,

@@ -6,7 +6,8 @@ use std::path::Path;
 use super::{Colour, Format};
 use crate::config::{self, Environment, Loaded, Variables};
 use crate::diagnostic::{Report, Sources, render};
-use crate::graph::check::{Checked, check};
+use crate::graph::Components;
+use crate::graph::check::{Checked, check_with};
 
 /// Whether to colour what goes to a stream: as asked, else on terminals unless `NO_COLOR` is set.
 pub(super) fn colours(choice: Colour, stream: &impl IsTerminal) -> bool {
@@ -18,9 +19,9 @@ pub(super) fn colours(choice: Colour, stream: &impl IsTerminal) -> bool {
 }
 
 /// Reads and checks a file.
-pub(super) fn read(file: &Path) -> (Loaded, Checked) {
+pub(super) fn read(file: &Path, own: &Components) -> (Loaded, Checked) {
     let loaded = config::load(file, &Environment);
-    let checked = check(&loaded);
+    let checked = check_with(&loaded, own);
     (loaded, checked)
 }
 

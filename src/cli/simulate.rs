@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::simulator::{Client, Config, Control, Faults, Simulator};
+use crate::simulator::{Client, Config, Control, Faults, SendFaults, Simulator};
 
 /// Between two writings of the status line.
 const STATUS: Duration = Duration::from_millis(500);
@@ -105,6 +105,15 @@ struct FaultArguments {
     /// Sockets die after about so many simulated seconds.
     #[arg(long, value_name = "SECONDS")]
     socket_life: Option<u32>,
+    /// Messages refused with 429.
+    #[arg(long, default_value = "0", value_parser = share, value_name = "SHARE")]
+    throttled_sends: f64,
+    /// Messages refused with 503.
+    #[arg(long, default_value = "0", value_parser = share, value_name = "SHARE")]
+    failed_sends: f64,
+    /// Messages that are taken and never answered.
+    #[arg(long, default_value = "0", value_parser = share, value_name = "SHARE")]
+    lost_answers: f64,
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -162,6 +171,12 @@ impl Genesys {
                 socket_life: faults
                     .socket_life
                     .map(|seconds| Duration::from_secs(seconds.into())),
+                sends: SendFaults {
+                    throttled: faults.throttled_sends,
+                    failed: faults.failed_sends,
+                    lost: faults.lost_answers,
+                    ..SendFaults::default()
+                },
             },
             ..Config::default()
         }

@@ -5,6 +5,10 @@
 //! has a version that changes whenever its bytes may have; what is read is the whole range that was
 //! asked for, of the version that was asked for, or an error. Nothing is ever written.
 
+mod about;
+
+pub use about::ABOUT;
+
 mod cloud;
 mod folder;
 mod location;

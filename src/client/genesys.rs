@@ -14,11 +14,17 @@
 
 mod budget;
 mod call;
+mod conversations;
 mod endpoints;
+mod messaging;
 mod notifications;
 mod read;
 mod refusal;
+#[cfg(test)]
+pub(crate) mod script;
+mod shared;
 mod token;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -28,12 +34,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use call::{Call, Method, Urgency};
+pub use conversations::{Communication, Participant, Standing, Target};
 pub use endpoints::{BadEndpoint, Endpoints, is_region};
+pub use messaging::{Attachment, Body, Outgoing, Party, Sent, TEXT_CHARACTERS};
 pub use notifications::{Channel, Topic};
-pub use refusal::{CallError, Limit, Refusal};
+pub use refusal::{CallError, Limit, Refusal, SendError};
+pub use shared::{Shared, Shares};
+pub use window::{Rate, Usage};
 
 use budget::Budget;
 use token::Tokens;
+use window::Window;
 
 use super::http;
 use crate::failure::Failure;
@@ -86,6 +97,24 @@ struct Inner {
     manner: Manner,
     tokens: Tokens,
     budget: Budget,
+    window: Window,
+    /// Answers in place of the platform.
+    #[cfg(test)]
+    script: std::sync::OnceLock<script::Script>,
+}
+
+/// For one message, from the first byte out to the last one in. Shorter than the time that a sink gives
+/// a write, so that what is uncertain is known to be.
+const SEND_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest answer to a message, in bytes.
+const SENT_BYTES: usize = 1 << 20;
+
+/// The connections of clients that send messages: those of all organisations can share them.
+///
+/// # Errors
+/// Fatal (`http_client`) when the machine has no randomness for TLS.
+pub fn sending_http() -> Result<reqwest::Client, Failure> {
+    http::client(SEND_TIMEOUT)
 }
 
 impl Client {
@@ -98,13 +127,58 @@ impl Client {
         credentials: Credentials,
         manner: Manner,
     ) -> Result<Self, Failure> {
-        Ok(Self(Arc::new(Inner {
-            http: http::client(manner.timeout)?,
+        let http = http::client(manner.timeout)?;
+        Ok(Self::over(http, endpoints, credentials, manner, None))
+    }
+
+    /// For an organisation that sends messages, over connections that it shares with others
+    /// ([`sending_http`]), with a budget that it may share with other workers.
+    pub fn sending(
+        http: reqwest::Client,
+        endpoints: Endpoints,
+        credentials: Credentials,
+        shared: Option<Shared>,
+    ) -> Self {
+        let manner = Manner {
+            timeout: SEND_TIMEOUT,
+            answer_bytes: SENT_BYTES,
+            ..Manner::default()
+        };
+        Self::over(http, endpoints, credentials, manner, shared)
+    }
+
+    fn over(
+        http: reqwest::Client,
+        endpoints: Endpoints,
+        credentials: Credentials,
+        manner: Manner,
+        shared: Option<Shared>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            http,
             tokens: Tokens::new(credentials),
             budget: Budget::default(),
+            window: Window::new(shared),
             endpoints,
             manner,
-        })))
+            #[cfg(test)]
+            script: std::sync::OnceLock::new(),
+        }))
+    }
+
+    /// How many messages may be sent in which time, from now on.
+    pub fn set_rate(&self, rate: Rate) {
+        self.0.window.set_rate(rate);
+    }
+
+    /// Waits until a message may go, and takes its place. Each try of a message takes one.
+    pub async fn turn(&self) {
+        self.0.window.turn().await;
+    }
+
+    /// How the organisation stands with its budget.
+    pub fn usage(&self) -> Usage {
+        self.0.window.usage()
     }
 
     /// Where it calls.

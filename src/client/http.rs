@@ -4,15 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::failure::Failure;
+use crate::layer::rehearsal::{Leaving, SECRET};
 
 /// How long a connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(10);
+/// Longest wait that a server may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 /// How long a connection that nobody uses is kept.
 const IDLE: Duration = Duration::from_secs(60);
 
@@ -52,6 +55,23 @@ fn tls_of(mut roots: RootCertStore) -> ClientConfig {
         // aws-lc has suites for every version that rustls knows.
         .unwrap_or_else(|_| unreachable!("aws-lc speaks TLS 1.2 and 1.3"));
     builder.with_root_certificates(roots).with_no_client_auth()
+}
+
+/// A request as it would go. What only the connection adds (`host`, `content-length`) is left out.
+pub fn leaving(request: &reqwest::Request) -> Leaving {
+    let head = format!("{} {}", request.method(), request.url());
+    let mut leaving = Leaving::new("request", head);
+    for (name, value) in request.headers() {
+        let text = match value.is_sensitive() {
+            true => SECRET.into(),
+            false => String::from_utf8_lossy(value.as_bytes()),
+        };
+        leaving = leaving.with(name.as_str(), text.as_ref());
+    }
+    match request.body().and_then(reqwest::Body::as_bytes) {
+        Some(body) => leaving.body(String::from_utf8_lossy(body).into_owned()),
+        None => leaving,
+    }
 }
 
 /// A client for one system: connections are pooled by whoever holds it, redirects are not followed
@@ -95,6 +115,19 @@ pub fn told(error: reqwest::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+/// `Retry-After` (RFC 9110, 10.2.3): seconds, or the date from which on it may be tried again. At
+/// most an hour.
+pub fn retry_after(header: &HeaderValue) -> Option<Duration> {
+    let text = header.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
+    }
+    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let wait = date.duration_since(jiff::Timestamp::now());
+    let wait = Duration::try_from(wait).unwrap_or_default();
+    Some(wait.min(LONGEST_WAIT))
 }
 
 #[cfg(test)]

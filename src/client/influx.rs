@@ -4,6 +4,10 @@
 //! VictoriaMetrics takes too); `POST /api/v2/query` is 2's alone. What answers mean follows the API
 //! document of InfluxDB 2; where 1 and 3 word it differently, `answer` reads all three.
 
+mod about;
+
+pub use about::ABOUT;
+
 mod answer;
 mod csv;
 mod flux;
@@ -25,6 +29,7 @@ use reqwest::{Response, StatusCode, Url};
 
 use super::http;
 use crate::failure::{Cause, Failure, Kind};
+use crate::layer::rehearsal::{Leaving, SECRET};
 
 /// Most of an error's body that is read: a line of it for each of some ten thousand lines.
 const MOST_ERROR: usize = 4 << 20;
@@ -32,8 +37,6 @@ const MOST_ERROR: usize = 4 << 20;
 const MOST_ANSWER: usize = 64 << 20;
 /// How long to wait where only a person can help (a token, a bucket), before it is tried again.
 const HELD: Duration = Duration::from_secs(30);
-/// Longest wait that a server may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// The unit of the times in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +91,8 @@ pub struct Client {
     write: Url,
     query: Url,
     bucket: String,
+    /// Whether each request has one.
+    has_token: bool,
 }
 
 impl Client {
@@ -111,7 +116,35 @@ impl Client {
             write: server.at("write", true),
             query: server.at("query", false),
             bucket: server.bucket.clone(),
+            has_token: server.token.is_some(),
         })
+    }
+
+    /// A request that writes, without its lines.
+    fn writing(&self, precision: Precision, gzip: bool) -> reqwest::RequestBuilder {
+        let mut url = self.write.clone();
+        url.query_pairs_mut()
+            .append_pair("precision", precision.name());
+        let request = self.http.post(url);
+        let request = request.header(CONTENT_TYPE, "text/plain; charset=utf-8");
+        match gzip {
+            true => request.header(CONTENT_ENCODING, "gzip"),
+            false => request,
+        }
+    }
+
+    /// A request that would write, without its lines.
+    pub fn leaving(&self, precision: Precision, gzip: bool) -> Leaving {
+        let request = self.writing(precision, gzip).build();
+        // The address was checked when the file was.
+        let leaving = request.map_or_else(
+            |_| Leaving::new("request", String::new()),
+            |request| http::leaving(&request),
+        );
+        match self.has_token {
+            true => leaving.with("authorization", SECRET),
+            false => leaving,
+        }
     }
 
     /// Writes lines of line protocol, which `gzip` says are compressed.
@@ -124,17 +157,7 @@ impl Client {
         precision: Precision,
         gzip: bool,
     ) -> Result<(), NotWritten> {
-        let mut url = self.write.clone();
-        url.query_pairs_mut()
-            .append_pair("precision", precision.name());
-        let mut request = self
-            .http
-            .post(url)
-            .header(CONTENT_TYPE, "text/plain; charset=utf-8")
-            .body(lines);
-        if gzip {
-            request = request.header(CONTENT_ENCODING, "gzip");
-        }
+        let request = self.writing(precision, gzip).body(lines);
         let response = request
             .send()
             .await
@@ -231,23 +254,10 @@ fn busy(response: &Response, status: StatusCode) -> Failure {
     let message = format!("InfluxDB {what} (HTTP {})", status.as_u16());
     let asked = response.headers().get(RETRY_AFTER);
     let cause = Cause {
-        retry_after: asked.and_then(retry_after),
+        retry_after: asked.and_then(http::retry_after),
         ..Cause::new(reason, message)
     };
     Failure::new(Kind::Transient, cause)
-}
-
-/// `Retry-After` (RFC 9110, 10.2.3): seconds, or the date from which on it may be tried again. At
-/// most an hour.
-fn retry_after(header: &HeaderValue) -> Option<Duration> {
-    let text = header.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
-    }
-    let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    let wait = date.duration_since(jiff::Timestamp::now());
-    let wait = Duration::try_from(wait).unwrap_or_default();
-    Some(wait.min(LONGEST_WAIT))
 }
 
 /// A request without an answer.
@@ -278,9 +288,9 @@ mod tests {
 
     #[test]
     fn a_wait_is_asked_for_in_seconds_or_by_date() {
-        let wait = |text: &str| retry_after(&HeaderValue::from_str(text).unwrap());
+        let wait = |text: &str| http::retry_after(&HeaderValue::from_str(text).unwrap());
         assert_eq!(wait("7"), Some(Duration::from_secs(7)));
-        assert_eq!(wait("99999999"), Some(LONGEST_WAIT));
+        assert_eq!(wait("99999999"), Some(Duration::from_secs(3600)));
         assert_eq!(wait("soon"), None);
         assert_eq!(wait("Wed, 21 Oct 2015 07:28:00 GMT"), Some(Duration::ZERO));
         let later = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(100);

@@ -12,12 +12,13 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc as sync;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{Block, Decoded, decode};
+use crate::clock::Wall;
 use crate::event::{PathSet, Provenance};
 use crate::failure::Failure;
 use crate::stage::Letter;
@@ -199,13 +200,17 @@ fn no_thread(error: &io::Error) -> Failure {
     )
 }
 
-/// Where and when something was read.
+/// Where something was read, now.
 pub fn provenance(source: &Arc<str>, object: &Arc<str>) -> Arc<Provenance> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    provenance_at(source, object, &Wall::real())
+}
+
+/// Where something was read, at the time that the clock shows.
+pub fn provenance_at(source: &Arc<str>, object: &Arc<str>, wall: &Wall) -> Arc<Provenance> {
     Arc::new(Provenance {
         source: source.clone(),
         object: object.clone(),
-        received: now.unwrap_or_default().as_micros() as i64,
+        received: wall.micros(),
     })
 }
 

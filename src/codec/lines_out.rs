@@ -100,7 +100,7 @@ fn run(waiting: &Receiver<Job>, mut target: impl Target) {
             match more {
                 Lines::Events(batch) => {
                     let events = batch.events().iter();
-                    events.for_each(|event| push(&mut lines, event));
+                    events.for_each(|event| push_line(&mut lines, event));
                 }
                 Lines::Text(text) => lines.extend_from_slice(&text),
             }
@@ -121,9 +121,9 @@ fn run(waiting: &Receiver<Job>, mut target: impl Target) {
     }
 }
 
-/// One event as one line. What arrived with line breaks between its members keeps them until here;
+/// One event as one line, with its line break. What arrived with line breaks between its members keeps them until here;
 /// within a text JSON has none, so each is only white space.
-fn push(lines: &mut Vec<u8>, event: &Event) {
+pub fn push_line(lines: &mut Vec<u8>, event: &Event) {
     let start = lines.len();
     event.write_json(lines);
     let mut rest = &mut lines[start..];
@@ -152,7 +152,7 @@ mod tests {
     fn an_event_is_one_line_however_it_arrived() {
         let mut lines = Vec::new();
         let pretty = "{\n  \"a\": [\r\n1,\n2],\n\"b\\n\": \"c\\nd\"\n}";
-        push(&mut lines, &batch(&[pretty]).events()[0]);
+        push_line(&mut lines, &batch(&[pretty]).events()[0]);
         let text = String::from_utf8(lines).unwrap();
         assert_eq!(text, "{   \"a\": [  1, 2], \"b\\n\": \"c\\nd\" }\n");
     }

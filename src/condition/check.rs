@@ -9,10 +9,14 @@ use super::{MAX_DEPTH, Rule};
 use crate::clock::parse_timestamp;
 use crate::diagnostic::Report;
 use crate::event::{Kind, Labels, Meta, Path};
-use crate::setting::{Fields, Node, OneOrMany, Pattern, Setting, Value, choice, wrong_type};
+use crate::script::{Purpose, Script, Source, Zone};
+use crate::setting::{Fields, Node, OneOrMany, Pattern, Setting, Shape, Value, choice, wrong_type};
 
 /// The fields that each make a condition of their own kind.
-const FORMS: [&str; 6] = ["path", "all", "any", "not", "label", "meta"];
+const FORMS: [&str; 7] = ["path", "all", "any", "not", "label", "meta", "vrl"];
+
+/// Those that want an operator beside them.
+const COMPARING: [&str; 2] = ["path", "meta"];
 
 /// The fields that may stand beside `path` or `meta`, exactly one of them.
 const OPERATORS: [&str; 12] = [
@@ -38,6 +42,54 @@ const KINDS: [(&str, Kind); 6] = [
     ("array", Kind::Array),
     ("object", Kind::Object),
 ];
+
+/// The fields of a condition. `tests` hold it against `rule`.
+pub fn definition() -> super::Definition {
+    let condition = || Shape::Named("condition");
+    let labels = Labels::ALL.map(|(label, name)| (name, label));
+    let form = |name: &'static str| match name {
+        "path" => ("The field that is compared.", Path::shape()),
+        "all" => ("All of these hold.", condition().list()),
+        "any" => ("At least one of these holds.", condition().list()),
+        "not" => ("This does not hold.", condition()),
+        "label" => ("The event bears this label.", Shape::words(&labels)),
+        "vrl" => (
+            "A program in VRL that answers `true` or `false`, cannot fail and changes nothing.",
+            String::shape(),
+        ),
+        _ => (
+            "What is compared is not in the event, but known of where it comes from.",
+            Shape::words(&Meta::ALL),
+        ),
+    };
+    let bound = || Shape::Number.or(Shape::Text("a time"));
+    let operator = |name: &'static str| match name {
+        "equals" => ("The value is this.", Literal::shape()),
+        "in" => ("The value is one of these.", OneOrMany::<Literal>::shape()),
+        "greater" => ("Above this number or time (RFC 3339).", bound()),
+        "greater_or_equal" => ("This number or time, or above.", bound()),
+        "less" => ("Below this number or time (RFC 3339).", bound()),
+        "less_or_equal" => ("This number or time, or below.", bound()),
+        "matches" => (
+            "A regular expression that matches the text.",
+            Pattern::shape(),
+        ),
+        "starts_with" => ("The text begins so.", String::shape()),
+        "ends_with" => ("The text ends so.", String::shape()),
+        "contains" => ("The text holds this.", String::shape()),
+        "exists" => ("Whether there is such a field.", bool::shape()),
+        _ => (
+            "The kind of value.",
+            Shape::words(&KINDS).or(Shape::Nothing),
+        ),
+    };
+    let named = |(name, (about, shape))| (name, about, shape);
+    super::Definition {
+        forms: FORMS.map(|name| named((name, form(name)))).into(),
+        comparing: COMPARING,
+        operators: OPERATORS.map(|name| named((name, operator(name)))).into(),
+    }
+}
 
 pub(super) fn rule(node: &Node, depth: usize, report: &mut Report) -> Option<Rule> {
     if depth > MAX_DEPTH {
@@ -70,7 +122,7 @@ pub(super) fn rule(node: &Node, depth: usize, report: &mut Report) -> Option<Rul
 
 /// Whether one of the forms wants an operator beside it.
 fn compares(forms: &[&'static str]) -> bool {
-    forms.iter().any(|form| matches!(*form, "path" | "meta"))
+    forms.iter().any(|form| COMPARING.contains(form))
 }
 
 /// Which of the names are there, in the order of the file.
@@ -168,6 +220,12 @@ fn read_form(
             let inner = rule(node, depth + 1, fields.report())?;
             Some(Rule::Not(Box::new(inner)))
         }
+        "vrl" => {
+            let node = fields.node("vrl")?;
+            String::read(node, fields.report())?;
+            let (source, zone) = (Source::Inline(node), Zone::default());
+            Script::compile(source, Purpose::Ask, zone, fields.report()).map(Rule::Script)
+        }
         _ => {
             let labels = Labels::ALL.map(|(label, name)| (name, label));
             fields.choice("label", &labels).map(Rule::Label)
@@ -247,6 +305,13 @@ fn bound(node: &Node, report: &mut Report) -> Option<Bound> {
 
 impl Setting for Literal {
     const EXPECTED: &'static str = "text, a number, a boolean or `null`";
+
+    fn shape() -> Shape {
+        Shape::Text("text")
+            .or(Shape::Number)
+            .or(Shape::Bool)
+            .or(Shape::Nothing)
+    }
 
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
         match &node.value {

@@ -266,3 +266,23 @@ proptest! {
         }
     }
 }
+
+#[cfg(feature = "remap")]
+#[test]
+fn a_program_is_a_condition_among_others() {
+    let long = "{ all: [ { vrl: '(to_int(.n) ?? 0) > 30' }, { not: { vrl: 'exists(.off)' } } ] }";
+    assert!(holds(long, r#"{"n":"31"}"#));
+    assert!(!holds(long, r#"{"n":30}"#));
+    assert!(!holds(long, r#"{"n":31,"off":null}"#));
+    let any = "{ any: [ { path: .n, equals: 1 }, { vrl: '.n == 2' } ] }";
+    let held = [1, 2, 3].map(|n| holds(any, &format!("{{\"n\":{n}}}")));
+    assert_eq!(held, [true, true, false]);
+    let (none, told) = read("{ all: [ { vrl: .n }, { vrl: 5 }, { vrl: 'true', label: late } ] }");
+    assert!(none.is_none());
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(
+        told[0].starts_with("vrl 1:17 the condition is not a boolean"),
+        "{told:?}"
+    );
+    assert!(told[1].starts_with("wrong-type 1:30"), "{told:?}");
+}

@@ -49,6 +49,27 @@ impl Variables for Environment {
     }
 }
 
+/// Some variables before those of another place.
+pub struct Before<'v> {
+    /// By name; one without a value is not set, whatever the other place says.
+    pub own: &'v [(String, Option<String>)],
+    /// The other place. Files are from there.
+    pub behind: &'v dyn Variables,
+}
+
+impl Variables for Before<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        match self.own.iter().find(|(own, _)| own == name) {
+            Some((_, value)) => value.clone(),
+            None => self.behind.get(name),
+        }
+    }
+
+    fn file(&self, path: &Path) -> io::Result<String> {
+        self.behind.file(path)
+    }
+}
+
 /// Variables and files from memory, for tests and for checks that must not look outside.
 #[derive(Clone, Debug, Default)]
 pub struct Fixed {

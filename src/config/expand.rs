@@ -201,8 +201,8 @@ impl<'v> Expander<'v> {
         Ok(trimmed.strip_suffix('\r').unwrap_or(trimmed).to_owned())
     }
 
-    /// Reports the variables that are not set.
-    pub fn finish(self, report: &mut Report) {
+    /// Reports the variables that are not set, and tells all that were named.
+    pub fn finish(self, report: &mut Report) -> BTreeSet<String> {
         for (name, span) in &self.missing {
             let hint = match nearest(name, self.set.iter().map(String::as_str)) {
                 Some(near) => {
@@ -213,6 +213,7 @@ impl<'v> Expander<'v> {
             let message = format!("the variable {} is not set", quote(name));
             report.error("missing-variable", *span, message).hint(hint);
         }
+        self.known.into_keys().collect()
     }
 }
 

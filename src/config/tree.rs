@@ -8,8 +8,9 @@ use std::collections::{HashMap, HashSet};
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, StructureStyle};
 
 use super::expand::{Expander, Scalar};
+use super::lines::{self, Standing};
 use crate::diagnostic::{Report, Span, quote};
-use crate::setting::{Key, Node, Value};
+use crate::setting::{Key, Node, Value, Written};
 
 /// The most nodes of a file, with what its aliases repeat.
 pub const NODES: usize = 50_000;
@@ -39,6 +40,9 @@ pub(super) fn build(text: &str, expander: &mut Expander, report: &mut Report) ->
         Err(Stop) => None,
     }
 }
+
+/// It opens a file and stands in no column.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 const NO_NAME: &str = "the name of a field must be text";
 
@@ -106,6 +110,9 @@ impl Builder<'_, '_> {
                     .byte_range()
                     .and_then(|range| self.text.get(range))
                     .unwrap_or("");
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                let several = block || span.end_line > span.line;
+                let written = several.then(|| self.written(&text, place, block)).flatten();
                 self.scalar(
                     Scalar {
                         text: &text,
@@ -113,6 +120,7 @@ impl Builder<'_, '_> {
                         span,
                         raw,
                     },
+                    written,
                     anchor,
                 )
             }
@@ -152,7 +160,22 @@ impl Builder<'_, '_> {
         Ok(())
     }
 
-    fn scalar(&mut self, scalar: Scalar<'_>, anchor: usize) -> Step {
+    /// Where the lines of a scalar stand that has several.
+    fn written(&self, text: &str, place: granit_parser::Span, block: bool) -> Option<Written> {
+        let range = place.byte_range()?;
+        let (above, file) = self.text.split_at_checked(range.start)?;
+        let line = above.rfind(['\n', '\r']).map_or(0, |end| end + 1);
+        let standing = Standing {
+            file,
+            before: above[line..].trim_start_matches(BYTE_ORDER_MARK),
+            length: range.len(),
+            line: convert(place).line,
+            block,
+        };
+        lines::written(text, &standing)
+    }
+
+    fn scalar(&mut self, scalar: Scalar<'_>, written: Option<Written>, anchor: usize) -> Step {
         self.count(1, 0, scalar.span)?;
         if self.wants_key() {
             let key = Key {
@@ -163,7 +186,9 @@ impl Builder<'_, '_> {
             self.remember(anchor, &node, 0)?;
             return self.key(key);
         }
+        let as_is = !scalar.text.contains("${");
         let mut node = self.expander.expand(scalar, self.report).ok_or(Stop)?;
+        node.written = written.filter(|_| as_is);
         if node.value == Value::Null && node.span.column == node.span.end_column {
             // The parser puts a value that is not there wherever it noticed: the key is the place.
             node.span = self.pending_key().unwrap_or(node.span);

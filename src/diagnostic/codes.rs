@@ -30,6 +30,14 @@ pub const CODES: &[(&str, &str)] = &[
         "a regular expression does not parse or is too large",
     ),
     (
+        "bad-plugin",
+        "a file is no plugin that this program can run, or imports what a plugin may not have",
+    ),
+    (
+        "bad-plugin-config",
+        "a plugin does not take what stands in its `config`",
+    ),
+    (
         "bad-schema",
         "a JSON schema does not parse or is not a schema",
     ),
@@ -59,6 +67,10 @@ pub const CODES: &[(&str, &str)] = &[
         "two components keep what is theirs in one folder",
     ),
     ("empty-value", "a value that must not be empty is"),
+    (
+        "mask-disabled",
+        "a mask is switched off, for some events or for all",
+    ),
     ("missing-field", "a field that has no default is not there"),
     (
         "missing-file",
@@ -77,8 +89,16 @@ pub const CODES: &[(&str, &str)] = &[
         "what is refused has nowhere to go (a warning)",
     ),
     (
+        "not-built-in",
+        "this program was built without what the component needs",
+    ),
+    (
         "not-durable",
         "a source that cannot deliver again has no buffer on disk behind it (a warning)",
+    ),
+    (
+        "open-api",
+        "a sink takes orders over HTTP from everybody (a warning)",
     ),
     ("out-of-range", "a number is outside what the field takes"),
     (
@@ -100,6 +120,10 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "unknown-input",
         "an input names no source or transform of the pipeline",
+    ),
+    (
+        "unknown-node",
+        "a test names a component that the pipeline does not have",
     ),
     ("unknown-output", "the component has no such output"),
     ("unknown-value", "the field does not have this choice"),
@@ -123,6 +147,11 @@ pub const CODES: &[(&str, &str)] = &[
     (
         "unused-component",
         "nothing reads what a component puts out",
+    ),
+    ("vrl", "a program in VRL does not compile"),
+    (
+        "vrl-warning",
+        "a program in VRL compiles, and a part of it does nothing (a warning)",
     ),
     (
         "wrong-type",

@@ -26,6 +26,11 @@ impl Sources {
         self.0.insert(file.into(), text.into());
     }
 
+    /// Takes over those of `other`.
+    pub(super) fn extend(&mut self, other: Sources) {
+        self.0.extend(other.0);
+    }
+
     /// A line of a file, counted from 1, without its end.
     pub fn line(&self, file: &str, line: u32) -> Option<&str> {
         line_of(self.0.get(file)?, line)

@@ -10,7 +10,9 @@
 //! is anything put in place. Whatever is the same in both pipelines is not touched.
 
 mod build;
+mod bypass;
 mod durable;
+mod flagged;
 mod plan;
 mod sources;
 mod spill;
@@ -26,16 +28,20 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::flow::flow;
 use super::print::Print;
 use super::pump::{Alarm, PumpPolicy};
 use super::roots::{Handle, Roots};
 use super::{Input, Pipeline};
+use crate::client::genesys::Credentials;
+use crate::client::tenants::{Platform, Tenants};
 use crate::edge::{EdgeWatch, Tasks};
 use crate::event::{Event, PathSet};
 use crate::failure::Failure;
 use crate::layer::{Consumers, Gate, LetterBox, Redact, Simulated};
 use crate::observe::Observer;
 use crate::seal::Keyring;
+use crate::setting::Secret;
 use crate::stage::{Phase, Stage};
 use crate::state::Store;
 
@@ -149,14 +155,20 @@ pub(super) struct Assembly {
     tides: JoinSet<()>,
     /// What cannot change while the pipeline runs.
     fixed: Option<Fixed>,
+    /// Who sends, as all nodes see it that ask.
+    tenants: Option<Tenants>,
 }
 
 impl Assembly {
     /// Nothing yet.
     pub fn new(with: Surroundings, pipeline: &Pipeline) -> Self {
+        let masks = Arc::new(Masks(RwLock::new(pipeline.redact.clone())));
+        let shown = masks.clone();
+        let taps = with.observer.taps();
+        taps.mask_with(move |event| shown.event(event));
         Self {
             with,
-            masks: Arc::new(Masks(RwLock::new(pipeline.redact.clone()))),
+            masks,
             keys: pipeline.encryption.clone(),
             policy: pipeline.delivery,
             paths: Arc::default(),
@@ -166,6 +178,26 @@ impl Assembly {
             roots: BTreeMap::new(),
             tides: JoinSet::new(),
             fixed: None,
+            tenants: None,
+        }
+    }
+
+    /// The tenants of a new pipeline: nodes that go on see them too.
+    fn receive(&mut self, tenants: Option<Tenants>) {
+        let Some(tenants) = tenants else { return };
+        if let Some(at) = &self.with.simulator {
+            tenants.simulate(Platform {
+                url: at.url.clone(),
+                credentials: Credentials {
+                    client_id: at.client_id.clone(),
+                    client_secret: Secret::new(at.client_secret.clone()),
+                },
+                integration: at.integration.clone(),
+            });
+        }
+        match &self.tenants {
+            Some(running) => tenants.succeed(running),
+            None => self.tenants = Some(tenants),
         }
     }
 
@@ -182,6 +214,7 @@ impl Assembly {
         let plan = Plan::of(self, &pipeline)?;
         let paths = Arc::new(plan::intern(&self.paths, &mut pipeline));
         self.register(&pipeline);
+        let flow = flow(&pipeline);
         let Pipeline {
             sources,
             transforms,
@@ -189,6 +222,7 @@ impl Assembly {
             dead_letter,
             redact,
             delivery,
+            tenants,
             ..
         } = pipeline;
         let mut changes = plan.changes();
@@ -216,6 +250,7 @@ impl Assembly {
         }
 
         // From here on nothing can fail.
+        self.receive(tenants);
         self.masks.set(redact);
         self.paths = paths;
         self.policy = delivery;
@@ -236,6 +271,7 @@ impl Assembly {
             self.start_source(source, &plan);
         }
         self.turn_tides();
+        self.with.observer.set_flow(flow);
         self.fixed = Some(plan.fixed);
         Ok(changes)
     }
@@ -298,7 +334,7 @@ impl Assembly {
                 (old.gates, old.durable)
             });
             gates.iter().skip(stages.len()).for_each(Gate::shut);
-            gates.resize_with(stages.len(), Gate::closed);
+            gates.resize_with(stages.len(), || self.gate(&name));
             opening.extend(gates.iter().cloned().zip(stages));
             live.gates = gates;
             live.durable = durable;

@@ -255,6 +255,7 @@ fn cores() -> NonZeroUsize {
 
 /// `priority` and `starvation_guard`.
 fn priority(f: &mut Fields<'_>) -> Option<PriorityPolicy> {
+    f.takes("priority", || Condition::shape().list());
     let guard = positive_u32(f, "starvation_guard");
     let Some(node) = f.node("priority") else {
         if f.has("starvation_guard") {

@@ -2,32 +2,34 @@
 
 mod edges;
 mod heads;
+mod nodes;
 mod whole;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alerts;
 use super::buffer;
 use super::common;
+use super::components::Components;
 use super::encryption;
 use super::interface;
-use super::outline::{Doubts, Kind, Outline, Shape};
-use super::print::{Print, print};
+use super::otlp;
+use super::outline::{Doubts, Outline, Shape};
 use super::simulated::{self, Platform};
-use super::{
-    DeadLetterNode, Input, Pipeline, SinkNode, SourceNode, StateSetting, TransformNode, storage,
-};
-use crate::config::Loaded;
+use super::trial::{self, Trial};
+use super::{DeadLetterNode, Pipeline, SinkNode, SourceNode, StateSetting, TransformNode, storage};
+use crate::client::tenants::{self, Content, Tenants};
+use crate::config::{Environment, Loaded};
 use crate::diagnostic::{Report, Span};
-use crate::edge::EdgePolicy;
-use crate::layer::{Redact, SinkPart, SourcePart, StackPolicy, TransformPart};
+use crate::layer::Redact;
 use crate::mask::Redactor;
-use crate::setting::{Fields, Key, NAME_LENGTH, Node, read_name, wrong_type};
-use crate::{sink, source, transform};
-use heads::{SECTIONS, check_size, check_version, name, read_node};
-use whole::{Limit, limit_of};
+use crate::setting::{self, Fields, Key, NAME_LENGTH, Node, Secret, read_name, wrong_type};
+use crate::transform;
+use heads::{SECTIONS, check_size, check_version, name};
+use whole::Limit;
 
 /// What came of checking a file.
 pub struct Checked {
@@ -39,19 +41,37 @@ pub struct Checked {
     pub report: Report,
     /// Other files that its settings name, and that were read.
     pub files: Vec<PathBuf>,
+    /// What took time to check, by component, and how long.
+    pub took: Vec<(String, String)>,
+    /// Its tests, as far as they could be read. The pipeline knows nothing of them.
+    pub tests: Vec<Trial>,
 }
 
-/// Checks a file that was read. Pure but for the files that its settings name (a JSON Schema).
+/// Checks a file that was read. Pure but for the files that its settings name (a JSON Schema, a plugin).
 pub fn check(loaded: &Loaded) -> Checked {
+    check_with(loaded, &Components::default())
+}
+
+/// The same, of a file that may name these components too.
+pub fn check_with(loaded: &Loaded, components: &Components) -> Checked {
+    check_fed(loaded, components, &[])
+}
+
+/// The same, where these sources are fed by a test: they are there also when they are switched off.
+pub(super) fn check_fed(loaded: &Loaded, components: &Components, fed: &[&str]) -> Checked {
     let mut report = loaded.report.clone();
     let mut outline = Outline::default();
     let base = FilePath::new(&*loaded.file)
         .parent()
         .unwrap_or(FilePath::new(""));
-    let (mut pipeline, mut files) = (None, Vec::new());
+    let (mut pipeline, mut files, mut tests) = (None, Vec::new(), Vec::new());
+    let mut took = Vec::new();
     if let Some(tree) = &loaded.tree {
         let mut checking = Checking {
             base: base.into(),
+            components: components.clone(),
+            fed: fed.iter().map(|&name| name.to_owned()).collect(),
+            variables: loaded.variables.clone(),
             ..Checking::default()
         };
         if let Some(settings) = checking.root(tree, &mut report) {
@@ -59,6 +79,8 @@ pub fn check(loaded: &Loaded) -> Checked {
             outline.check(&checking.doubts, &mut report);
             checking.check_whole(&settings, &outline, &mut report);
             files = std::mem::take(&mut checking.files);
+            tests = std::mem::take(&mut checking.tests);
+            took = std::mem::take(&mut checking.took);
             // Whatever was wrong is in the report: what stands in for it never runs.
             pipeline = (!report.has_errors()).then(|| checking.assemble(settings, &outline));
         }
@@ -68,6 +90,8 @@ pub fn check(loaded: &Loaded) -> Checked {
         outline,
         report,
         files,
+        took,
+        tests,
     }
 }
 
@@ -77,6 +101,8 @@ struct Settings {
     state: StateSetting,
     encryption: Option<crate::seal::Keyring>,
     api: Option<interface::Interface>,
+    alerts: Option<super::AlertWebhook>,
+    metrics: Option<super::OtlpExport>,
     simulator: Option<Platform>,
     delivery: super::PumpPolicy,
     grace: Duration,
@@ -89,11 +115,14 @@ struct Settings {
 struct Draft<P> {
     shape: Shape,
     node: Option<P>,
+    /// A source that is switched off is checked, and that is all.
+    off: bool,
 }
 
 #[derive(Default)]
 struct Checking {
     base: PathBuf,
+    components: Components,
     sources: Vec<Draft<SourceNode>>,
     transforms: Vec<Draft<TransformNode>>,
     sinks: Vec<Draft<SinkNode>>,
@@ -112,6 +141,22 @@ struct Checking {
     durable: HashSet<String>,
     /// Sources that read the simulated platform.
     simulated: Vec<(String, Span)>,
+    /// Who sends.
+    tenants: Option<Tenants>,
+    /// Sinks whose statuses somebody reads, and where that is said.
+    receipts: Vec<(String, Span)>,
+    /// Sinks that do what they are asked for over HTTP.
+    orders: Vec<(String, Span)>,
+    /// Components that are on for tenants with a flag, and where that is said.
+    flagged: Vec<(String, Span)>,
+    /// Sinks that send for tenants, and are not read yet whether there are any.
+    sending: Vec<(String, Span)>,
+    /// Sources that a test feeds.
+    fed: HashSet<String>,
+    took: Vec<(String, String)>,
+    /// Variables that the file names.
+    variables: BTreeSet<String>,
+    tests: Vec<Trial>,
     /// Nodes whose buffers say how many batches are under way.
     says_in_flight: HashSet<String>,
 }
@@ -131,7 +176,15 @@ impl Checking {
         };
         let encryption = encryption::read(&mut fields);
         let api = interface::read(&mut fields);
+        let alerts = alerts::read(&mut fields);
+        let metrics = otlp::read(&mut fields);
         let simulator = simulated::read(&mut fields);
+        let told = fields.has("tenants");
+        let shared = match &state {
+            StateSetting::Redis(remote) => Some(remote.url.clone()),
+            StateSetting::Memory | StateSetting::Embedded(_) => None,
+        };
+        self.tenants = self.tenants(&mut fields, shared);
         let delivery = common::delivery(&mut fields);
         let grace = fields.or("grace", Duration::from_secs(30));
         let dead_letter = self.dead_letter("the pipeline", &mut fields);
@@ -140,8 +193,37 @@ impl Checking {
         for section in SECTIONS {
             self.section(section, &mut fields);
         }
+        for (name, span) in self.flagged.iter().filter(|_| !told) {
+            let message = format!("`{name}` asks for a flag of tenants, and the pipeline has none");
+            let entry = fields.error("missing-field", *span, message);
+            entry.hint("add `tenants:`, each with the `flags` that it has");
+        }
+        self.tests = trial::read(&mut fields, &self.outline(""), &self.variables);
         if simulator.is_none() && !fields.has("simulator") {
             self.check_platform(&mut fields);
+            let nobody = !told && !self.sending.is_empty();
+            let simulated = (self.tenants.as_ref()).is_some_and(|it| it.config().wants_simulator());
+            if nobody || (told && simulated) {
+                self.check_tenants(told, &mut fields);
+            }
+        }
+        for (name, span) in &self.receipts {
+            let mut sinks = self.sinks.iter().map(|it| &it.shape);
+            if !sinks.any(|it| it.name == *name && it.component == "open_messaging") {
+                let message = "`sink` names no sink of type `open_messaging`";
+                fields.error("unknown-value", *span, message);
+            }
+        }
+        let guarded = api.as_ref().is_some_and(|api| api.token.is_some());
+        for (name, span) in self.orders.iter().filter(|_| !guarded) {
+            let message = format!(
+                "sink `{name}` takes orders over HTTP, and `api` has no token: whoever reaches it \
+                 can write to customers"
+            );
+            fields
+                .report()
+                .warning("open-api", *span, message)
+                .hint("add `api: { address: …, token: \"${API_TOKEN}\" }`");
         }
         fields.finish();
         Some(Settings {
@@ -149,6 +231,8 @@ impl Checking {
             state,
             encryption,
             api,
+            alerts,
+            metrics,
             simulator,
             delivery,
             grace,
@@ -169,7 +253,47 @@ impl Checking {
         }
     }
 
+    /// `tenants:`; the simulated one where the file says nothing. What is wrong is in the report.
+    fn tenants(&mut self, fields: &mut Fields<'_>, shared: Option<Secret>) -> Option<Tenants> {
+        let Some(node) = fields.node("tenants") else {
+            return Some(Tenants::demo());
+        };
+        // A service whose address is left to a variable that is not set, and nobody else.
+        let service = node.get("service").and_then(|service| service.get("url"));
+        let others = ["list", "file"].iter().any(|name| node.get(name).is_some());
+        if service.is_some_and(Node::is_unset) && !others {
+            return Some(Tenants::demo());
+        }
+        let (base, files) = (&self.base, &mut self.files);
+        let mut open = |path: PathBuf| {
+            let path = base.join(path);
+            let Loaded { tree, report, .. } = crate::config::load(&path, &Environment);
+            files.push(path);
+            Content { tree, report }
+        };
+        let read = |f: &mut Fields<'_>| tenants::Config::check(f, &mut open);
+        let config = fields.section("tenants", "`tenants`", read);
+        config.map(|config| Tenants::new(config.or_shared_by(shared)))
+    }
+
+    /// Tenants that are simulated, or none at all, in a file without a simulator.
+    fn check_tenants(&self, told: bool, fields: &mut Fields<'_>) {
+        if told {
+            let message = "an organisation is simulated, and the pipeline has no `simulator`";
+            fields
+                .error("missing-field", fields.key_span_of("tenants"), message)
+                .hint("add `simulator: {}`, or give the organisation a `region` and `auth`");
+        }
+        for (name, span) in self.sending.iter().filter(|_| !told) {
+            let message = format!("sink `{name}` sends for tenants, and the pipeline has none");
+            fields
+                .error("missing-field", *span, message)
+                .hint("add `tenants:`, or `simulator: {}` to send to a simulated platform");
+        }
+    }
+
     fn section(&mut self, section: &'static str, fields: &mut Fields<'_>) {
+        fields.takes(section, || setting::Shape::Named(section).map());
         let node = match section {
             "transforms" => fields.node(section),
             _ => fields.required_node(section),
@@ -184,8 +308,8 @@ impl Checking {
         if entries.is_empty() && section != "transforms" {
             let message = format!("`{section}` needs at least one component");
             let kinds = match section {
-                "sources" => source::KINDS,
-                _ => sink::KINDS,
+                "sources" => self.components.sources(),
+                _ => self.components.sinks(),
             };
             fields
                 .error("empty-value", node.span, message)
@@ -250,199 +374,14 @@ impl Checking {
         }
     }
 
-    fn source(&mut self, key: &Key, node: &Node, report: &mut Report) {
-        let mut shape = Shape::new(key, Kind::Source);
-        let what = format!("source `{}`", key.name);
-        let kinds = ("source", source::KINDS);
-        let read = read_node(&what, node, kinds, report, |kind, fields| {
-            shape.component = kind.into();
-            let part = source::Config::check(kind, fields);
-            let reconnect = common::reconnect(fields);
-            let dead_letter = self.dead_letter(&what, fields);
-            if part.as_ref().is_some_and(|part| part.wants_durable()) {
-                self.durable.insert(key.name.clone());
-            }
-            if part.as_ref().is_some_and(SourcePart::wants_simulator) {
-                self.simulated.push((key.name.clone(), key.span));
-            }
-            if !fields.has("dead_letter") {
-                self.bare.get_or_insert(key.span);
-            }
-            Some(SourceNode {
-                name: key.name.as_str().into(),
-                component: kind,
-                part: Box::new(part?),
-                reconnect,
-                dead_letter,
-                print: print(node, &["dead_letter"]),
-            })
-        });
-        self.sources.push(Draft { shape, node: read });
-    }
-
-    fn transform(&mut self, key: &Key, node: &Node, report: &mut Report) {
-        let mut shape = Shape::new(key, Kind::Transform);
-        shape.inputs = self.inputs(node, report);
-        let inputs = shape.sources();
-        let what = format!("transform `{}`", key.name);
-        let kinds = ("transform", transform::KINDS);
-        let read = read_node(&what, node, kinds, report, |kind, fields| {
-            fields.required_node("inputs");
-            let buffer = self.buffer(&key.name, fields, EdgePolicy::default());
-            let buffer = buffer
-                .or_else(|| self.by_itself(&key.name, &inputs, fields, EdgePolicy::default()));
-            let dead_letter = self.dead_letter(&what, fields);
-            let part = transform::Config::check(kind, fields, &self.base);
-            // Its outputs are known only when it is right; until then it counts as having all.
-            let part = part?;
-            shape.component = kind.into();
-            (shape.main, shape.outputs) = part.outputs();
-            if let transform::Config::PiiMask(mask) = &part {
-                self.masks.push(mask.clone());
-            }
-            self.limits.extend(limit_of(&what, &part, fields));
-            let part: Box<dyn TransformPart> = Box::new(part);
-            Some(TransformNode {
-                name: key.name.as_str().into(),
-                component: kind,
-                inputs,
-                buffer,
-                part,
-                dead_letter,
-                print: self.print_of(node),
-            })
-        });
-        self.transforms.push(Draft { shape, node: read });
-    }
-
-    fn sink(&mut self, key: &Key, node: &Node, report: &mut Report) {
-        let mut shape = Shape::new(key, Kind::Sink);
-        shape.inputs = self.inputs(node, report);
-        let inputs = shape.sources();
-        let what = format!("sink `{}`", key.name);
-        let kinds = ("sink", sink::KINDS);
-        let read = read_node(&what, node, kinds, report, |kind, fields| {
-            fields.required_node("inputs");
-            shape.component = kind.into();
-            let mut policy = self.stack(&what, fields);
-            let default = EdgePolicy {
-                in_flight: policy.concurrency,
-                ..EdgePolicy::default()
-            };
-            let buffer = self.buffer(&key.name, fields, default.clone());
-            let mut buffer = buffer
-                .or_else(|| self.by_itself(&key.name, &inputs, fields, default.clone()))
-                .unwrap_or(default);
-            if let Some(partition) = &buffer.partition
-                && !fields.has("concurrency")
-            {
-                // Each partition writes its own batches; one at a time would undo the partitions.
-                policy.concurrency = partition.partitions;
-            }
-            let dead_letter = self.dead_letter(&what, fields);
-            let part: Box<dyn SinkPart> = Box::new(sink::Config::check(kind, fields)?);
-            if !fields.has("retry") {
-                policy.retry.attempts = part.attempts();
-            }
-            if buffer.partition.is_none() && !fields.has("concurrency") {
-                policy.concurrency = part.calls();
-                if !self.says_in_flight.contains(&key.name) {
-                    buffer.in_flight = policy.concurrency;
-                }
-            }
-            Some(SinkNode {
-                name: key.name.as_str().into(),
-                component: kind,
-                inputs,
-                buffer,
-                policy,
-                part,
-                dead_letter,
-                print: self.print_of(node),
-            })
-        });
-        self.sinks.push(Draft { shape, node: read });
-    }
-
-    /// `dead_letter:` of a node or of the pipeline.
-    fn dead_letter(&mut self, owner: &str, fields: &mut Fields<'_>) -> Option<DeadLetterNode> {
-        let node = fields.node("dead_letter")?;
-        let what = format!("`dead_letter` of {owner}");
-        let kinds = ("sink", sink::KINDS);
-        read_node(&what, node, kinds, fields.report(), |kind, f| {
-            let policy = self.stack(&what, f);
-            let part: Box<dyn SinkPart> = Box::new(sink::Config::check(kind, f)?);
-            Some(DeadLetterNode {
-                component: kind,
-                part,
-                policy,
-                print: print(node, &[]),
-            })
-        })
-    }
-
-    /// What a transform or sink says, and what is in a file that it names.
-    fn print_of(&mut self, node: &Node) -> Print {
-        let said = print(node, &["inputs", "dead_letter"]);
-        let file = node.get("schema").and_then(Node::as_text);
-        let Some(file) = file.map(|file| self.base.join(file)) else {
-            return said;
-        };
-        // One that cannot be read was reported by whoever needs it.
-        let content = std::fs::read(&file).ok();
-        self.files.push(file);
-        said.and(content)
-    }
-
-    /// The settings around a sink; its time limit has to fit the pipeline's.
-    fn stack(&mut self, what: &str, fields: &mut Fields<'_>) -> StackPolicy {
-        let policy = common::stack(fields);
-        self.limits.push(Limit {
-            node: what.into(),
-            held: None,
-            wait: Some(("timeout", policy.timeout, fields.span_of("timeout"))),
-        });
-        policy
-    }
-
-    /// `inputs:` of a node, each with its place. Read by hand, and first: also of a node whose type
-    /// is wrong it is known what it reads.
-    fn inputs(&mut self, node: &Node, report: &mut Report) -> Vec<(Input, Span)> {
-        let Some(node) = node.get("inputs") else {
-            self.doubts.unread = true;
-            return Vec::new();
-        };
-        let items = node.as_list().unwrap_or(std::slice::from_ref(node));
-        if items.is_empty() {
-            report
-                .error("empty-value", node.span, "`inputs` names nothing to read")
-                .hint("name a source or a transform: `inputs: [name]`");
-            self.doubts.unread = true;
-        }
-        let mut inputs = Vec::with_capacity(items.len());
-        for item in items {
-            let Some(text) = item.as_text() else {
-                self.doubts.unread = true;
-                wrong_type(item, "the name of a source or transform", report)
-                    .hint("write `inputs: [name]`, or several: `inputs: [one, other]`");
-                continue;
-            };
-            if item.from_variable {
-                self.doubts.hidden.insert(item.span);
-            }
-            let (node, output) = text.split_once('.').unwrap_or((text, ""));
-            let (node, output) = (node.into(), output.into());
-            inputs.push((Input { node, output }, item.span));
-        }
-        inputs
-    }
-
     fn assemble(self, settings: Settings, outline: &Outline) -> Pipeline {
         let Settings {
             name,
             state,
             encryption,
             api,
+            alerts,
+            metrics,
             simulator,
             delivery,
             grace,
@@ -453,6 +392,7 @@ impl Checking {
         let sources = self
             .sources
             .into_iter()
+            .filter(|draft| !draft.off || self.fed.contains(&draft.shape.name))
             .filter_map(|draft| draft.node)
             .collect();
         let mut transforms: HashMap<String, TransformNode> = self
@@ -471,8 +411,12 @@ impl Checking {
             .into_iter()
             .filter_map(|draft| draft.node)
             .collect();
+        let (sends, flagged) = (!self.sending.is_empty(), !self.flagged.is_empty());
+        let tenants = self.tenants.filter(|_| sends || flagged);
+        let simulated = |it: &Tenants| it.config().wants_simulator();
+        let sends = sends && tenants.as_ref().is_some_and(simulated);
         // With an account of its own a pipeline reads the real platform alone.
-        let simulator = simulator.filter(|_| !self.simulated.is_empty());
+        let simulator = simulator.filter(|_| sends || !self.simulated.is_empty());
         let name = name.into();
         Pipeline {
             name,
@@ -486,7 +430,10 @@ impl Checking {
             state,
             encryption,
             api,
+            alerts,
+            metrics,
             simulator,
+            tenants,
         }
     }
 }
@@ -501,24 +448,6 @@ impl Redact for Masking {
 
     fn text(&self, text: &str) -> String {
         self.0.redact_text(text)
-    }
-}
-
-impl Shape {
-    fn new(key: &Key, kind: Kind) -> Self {
-        Self {
-            name: key.name.clone(),
-            kind,
-            component: String::new(),
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            main: true,
-            span: key.span,
-        }
-    }
-
-    fn sources(&self) -> Vec<Input> {
-        self.inputs.iter().map(|(input, _)| input.clone()).collect()
     }
 }
 

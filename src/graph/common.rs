@@ -7,7 +7,7 @@ use super::PumpPolicy;
 use crate::diagnostic::Report;
 use crate::event::Path;
 use crate::layer::{Backoff, BreakerPolicy, KeyedPolicy, RatePolicy, RetryPolicy, StackPolicy};
-use crate::setting::{Fields, Node, Setting, Share, Size, Value};
+use crate::setting::{Fields, Node, Setting, Shape, Share, Size, Value};
 
 /// A number from 1.
 pub(super) fn positive(
@@ -15,6 +15,7 @@ pub(super) fn positive(
     name: &'static str,
     default: NonZeroUsize,
 ) -> NonZeroUsize {
+    fields.takes(name, || Shape::from(1));
     let Some(number) = fields.optional::<usize>(name) else {
         return default;
     };
@@ -26,6 +27,8 @@ pub(super) fn positive(
 }
 
 pub(super) fn positive_u32(fields: &mut Fields<'_>, name: &'static str) -> Option<NonZeroU32> {
+    let most = i64::from(u32::MAX);
+    fields.takes(name, || Shape::Int { least: 1, most });
     let number = fields.optional::<u32>(name)?;
     let positive = NonZeroU32::new(number);
     if positive.is_none() {
@@ -82,6 +85,7 @@ fn unless_off<T>(
     default: Option<T>,
     read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
 ) -> Option<T> {
+    fields.takes(name, || Shape::Off);
     match fields.node(name).map(|node| &node.value) {
         None => default,
         Some(Value::Bool(false)) => None,
@@ -143,10 +147,14 @@ pub(super) fn stack(fields: &mut Fields<'_>) -> StackPolicy {
         }),
         per_key: fields.section("per_key", "per_key", |f| {
             let key = f.required::<Path>("key");
-            let max_keys = positive(f, "max_keys", nonzero(10_000)).get();
+            let max_keys = positive(f, "max_keys", nonzero(KeyedPolicy::MAX_KEYS)).get();
+            f.takes("order_by", || Path::shape().list());
+            let order_by = f.each("order_by", Path::read);
             Some(KeyedPolicy {
                 key: key?,
+                within: None,
                 max_keys,
+                order_by,
             })
         }),
     }
@@ -173,6 +181,10 @@ pub(super) struct Address(pub std::net::SocketAddr);
 
 impl Setting for Address {
     const EXPECTED: &'static str = "an address such as 127.0.0.1:9000";
+
+    fn shape() -> Shape {
+        Shape::Text(Self::EXPECTED)
+    }
 
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
         let text = String::read(node, report)?;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::outline::{Kind, Outline};
 use crate::diagnostic::Report;
 use crate::seal::{Key, Keyring};
-use crate::setting::{Fields, Node};
+use crate::setting::{Fields, Node, Setting};
 
 /// How to make a key.
 const HINT: &str = "make one with `head -c 32 /dev/urandom | base64`, keep it in a secret, and \
@@ -16,6 +16,8 @@ const MOST_OLD_KEYS: usize = 32;
 /// `encryption: { key, old_keys }`. `None` when it is absent, or wrong (which is reported).
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<Keyring> {
     fields.section("encryption", "encryption", |f| {
+        f.takes("key", String::shape);
+        f.takes("old_keys", || String::shape().or(String::shape().list()));
         let first = f
             .required_node("key")
             .and_then(|node| key("key", node, f.report()));

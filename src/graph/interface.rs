@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::common::Address;
 use crate::diagnostic::Report;
+use crate::observe::TapPolicy;
 use crate::setting::{Fields, Node, Secret, Setting};
 
 /// Origins that a pipeline may name: each request of a browser is compared with them.
@@ -20,14 +21,24 @@ pub struct Interface {
     pub cors: Vec<String>,
     /// `protect_metrics`: `/metrics` and `/health` need the token too; default false.
     pub protect_metrics: bool,
+    /// `tap`: what `trunkline tap` may show of events: `masked` (the default), `unmasked`, or `off`.
+    pub tap: TapPolicy,
 }
 
-/// `api: { address, token, cors, protect_metrics }`. `None` when it is absent, or wrong (which is
+const TAPS: [(&str, TapPolicy); 3] = [
+    ("masked", TapPolicy::Masked),
+    ("unmasked", TapPolicy::Unmasked),
+    ("off", TapPolicy::Off),
+];
+
+/// `api: { address, token, cors, protect_metrics, tap }`. `None` when it is absent, or wrong (which is
 /// reported).
 pub(super) fn read(fields: &mut Fields<'_>) -> Option<Interface> {
     fields.section("api", "api", |f| {
         let address = f.required::<Address>("address");
         // A variable that is not set, and may not be, asks for none.
+        f.takes("token", Secret::shape);
+        f.takes("cors", || String::shape().list());
         let token = f.node("token").filter(|node| !node.is_unset());
         let token = token.map(|node| token_of(node, f.report()));
         let cors = f.each("cors", origin);
@@ -44,6 +55,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Interface> {
             let message = "`protect_metrics` protects nothing without a `token`";
             f.error("missing-field", span, message);
         }
+        let tap = f.choice("tap", &TAPS).unwrap_or_default();
         let token = match token {
             // One that is wrong must not stand for none.
             Some(token) => Some(token?),
@@ -54,6 +66,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Interface> {
             token,
             cors,
             protect_metrics,
+            tap,
         })
     })
 }
@@ -105,6 +118,7 @@ fn origin(node: &Node, report: &mut Report) -> Option<String> {
 mod tests {
     use crate::config::{self, Fixed};
     use crate::graph::check::{Checked, check};
+    use crate::observe::TapPolicy;
 
     fn checked(api: &str, variables: &Fixed) -> Checked {
         let text = format!(
@@ -136,11 +150,12 @@ mod tests {
     #[test]
     fn all_of_it_is_read_and_the_token_is_seen_by_nobody() {
         let api = "{ address: \"127.0.0.1:9000\", token: \"${GOOD}\", protect_metrics: true, \
-                   cors: [\"https://wall.example\", \"http://127.0.0.1:3000\"] }";
+                   cors: [\"https://wall.example\", \"http://127.0.0.1:3000\"], tap: off }";
         let checked = checked(api, &Fixed::new().with("GOOD", "s3same"));
         let interface = checked.pipeline.unwrap().api.unwrap();
         assert_eq!(interface.cors.len(), 2);
         assert!(interface.protect_metrics);
+        assert_eq!(interface.tap, TapPolicy::Off);
         assert_eq!(interface.token.as_ref().unwrap().expose(), "s3same");
         assert!(!format!("{interface:?}").contains("s3same"));
     }

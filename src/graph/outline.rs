@@ -122,7 +122,7 @@ impl Outline {
             true => "the value of the variable".to_owned(),
             false => text,
         };
-        if node.kind == Kind::Sink {
+        if node.kind == Kind::Sink && node.outputs.is_empty() && !node.component.is_empty() {
             let name = shown(format!("`{}`", node.name));
             report
                 .error(
@@ -180,7 +180,8 @@ impl Outline {
                 output: String::new(),
             }];
         }
-        let names = self.nodes.iter().filter(|node| node.kind != Kind::Sink);
+        let names = self.nodes.iter();
+        let names = names.filter(|node| node.kind != Kind::Sink || !node.outputs.is_empty());
         let names: Vec<&str> = names.map(|node| node.name.as_str()).collect();
         let near = nearest(&input.node, names.iter().copied()).filter(|_| !hidden);
         let hint = match near.and_then(|name| by_name.get(name)) {
@@ -242,7 +243,7 @@ impl Outline {
             let ready: Vec<&Shape> = self
                 .nodes
                 .iter()
-                .filter(|node| node.kind == Kind::Transform && !placed.contains(node.name.as_str()))
+                .filter(|node| !placed.contains(node.name.as_str()))
                 .filter(|node| {
                     node.inputs
                         .iter()
@@ -254,7 +255,9 @@ impl Outline {
             }
             for node in ready {
                 placed.insert(&node.name);
-                order.push(node.name.clone());
+                if node.kind == Kind::Transform {
+                    order.push(node.name.clone());
+                }
             }
         }
     }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use tokio::time::Instant;
 
-use super::Pipeline;
+use super::{Pipeline, otlp};
 use crate::layer::{Finding, Grade, Probing};
 
 /// Probes under way at the same time.
@@ -13,7 +14,7 @@ const AT_ONCE: usize = 8;
 /// What the probe of one node found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probed {
-    /// `source` or `sink`.
+    /// `source`, `sink` or `metrics`.
     pub kind: &'static str,
     /// The node's name.
     pub node: String,
@@ -21,6 +22,8 @@ pub struct Probed {
     pub component: &'static str,
     /// What was found; none where there is nothing to look at.
     pub findings: Vec<Finding>,
+    /// How long that took.
+    pub took: Duration,
 }
 
 /// Probes every source and sink, several at a time, each for at most `limit`; in the order of the
@@ -34,15 +37,22 @@ pub async fn probe(pipeline: &Pipeline, limit: Duration) -> Vec<Probed> {
         let name = sink.name.to_string();
         ("sink", name, sink.component, sink.part.probe())
     });
-    let probes: Vec<_> = sources.chain(sinks).collect();
+    let metrics = pipeline.metrics.iter().map(|export| {
+        let probing: Probing<'_> = Box::pin(otlp::probe(export));
+        ("metrics", "otlp".to_owned(), "otlp", probing)
+    });
+    let probes: Vec<_> = sources.chain(sinks).chain(metrics).collect();
     let probes = probes
         .into_iter()
         .map(|(kind, node, component, probing)| async move {
+            let began = Instant::now();
+            let findings = limited(probing, limit).await;
             Probed {
                 kind,
                 node,
                 component,
-                findings: limited(probing, limit).await,
+                findings,
+                took: began.elapsed(),
             }
         });
     futures::stream::iter(probes)

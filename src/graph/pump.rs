@@ -3,7 +3,7 @@
 
 mod delivery;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -104,7 +104,6 @@ pub(super) struct Pump {
 
 /// A delivery under way or waiting for earlier ones to be settled.
 struct Slot {
-    number: u64,
     checkpoints: Vec<Checkpoint>,
     settle: Settle,
     events: usize,
@@ -123,7 +122,11 @@ type Committed = (Vec<Told>, Result<(), Failure>);
 
 struct Pumping {
     line: Line,
-    slots: VecDeque<Slot>,
+    /// By number: in the order in which they were begun.
+    slots: BTreeMap<u64, Slot>,
+    /// Those that were answered and wait for no earlier one. Found without a look at all others, of
+    /// which there are many while somebody's messages wait for hours.
+    ready: Vec<u64>,
     running: FuturesUnordered<BoxFuture<'static, (u64, Outcome)>>,
     committing: Option<BoxFuture<'static, Committed>>,
     /// Events of the deliveries in it.
@@ -235,7 +238,8 @@ impl Pumping {
     fn new(line: Line) -> Self {
         Self {
             line,
-            slots: VecDeque::new(),
+            slots: BTreeMap::new(),
+            ready: Vec::new(),
             running: FuturesUnordered::new(),
             committing: None,
             committing_events: 0,
@@ -310,14 +314,14 @@ impl Pumping {
         let events = batch.len() + refused.len();
         self.events += events;
         self.bytes += bytes;
-        self.slots.push_back(Slot {
-            number,
+        let slot = Slot {
             checkpoints,
             settle,
             events,
             bytes,
             outcome: None,
-        });
+        };
+        self.slots.insert(number, slot);
         let kept = batch.clone();
         let first = match ready {
             _ if batch.is_empty() => None,
@@ -368,33 +372,28 @@ impl Pumping {
         {
             self.end(failure.clone());
         }
-        // Numbers grow along the line, so that a slot is found however many there are.
-        let at = self.slots.binary_search_by_key(&number, |slot| slot.number);
-        if let Some(slot) = at.ok().and_then(|at| self.slots.get_mut(at)) {
+        if let Some(slot) = self.slots.get_mut(&number) {
             self.events -= slot.events;
             self.bytes -= slot.bytes;
             slot.outcome = Some(outcome);
+            if slot.checkpoints.is_empty() {
+                self.ready.push(number);
+            }
         }
     }
 
     /// Takes what can be settled: deliveries with a checkpoint only behind all earlier ones.
-    fn take_settled(&mut self) -> Vec<Slot> {
+    fn take_settled(&mut self) -> Vec<(u64, Slot)> {
         let mut settled = Vec::new();
-        while self
-            .slots
-            .front()
-            .is_some_and(|slot| slot.outcome.is_some())
+        while let Some(first) = self.slots.first_entry()
+            && first.get().outcome.is_some()
         {
-            settled.extend(self.slots.pop_front());
+            settled.push(first.remove_entry());
         }
-        let mut index = 0;
-        while index < self.slots.len() {
-            let slot = &self.slots[index];
-            if slot.checkpoints.is_empty() && slot.outcome.is_some() {
-                settled.extend(self.slots.remove(index));
-            } else {
-                index += 1;
-            }
+        self.ready.sort_unstable();
+        for number in self.ready.drain(..) {
+            // Some of them were among the first.
+            settled.extend(self.slots.remove_entry(&number));
         }
         settled
     }
@@ -408,15 +407,14 @@ impl Pumping {
         let mut numbers = Vec::with_capacity(settled.len());
         let mut places: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
         let mut settles = Vec::with_capacity(settled.len());
-        for Slot {
-            number,
-            checkpoints,
-            settle,
-            outcome,
-            events,
-            ..
-        } in settled
-        {
+        for (number, slot) in settled {
+            let Slot {
+                checkpoints,
+                settle,
+                outcome,
+                events,
+                ..
+            } = slot;
             let (mut outcome, back) = outcome.unwrap_or((Ok(()), 0));
             numbers.push(number);
             if outcome.is_err() {
@@ -507,7 +505,7 @@ impl Drop for Pumping {
             return;
         }
         self.kept(self.committing_events, 0);
-        for slot in &self.slots {
+        for slot in self.slots.values() {
             let events = slot.events as u64;
             match &slot.outcome {
                 Some((_, back)) => self.kept(events, *back),

@@ -15,7 +15,7 @@ use crate::edge::EdgePolicy;
 use crate::event::Batch;
 use crate::failure::Failure;
 use crate::layer::{Backoff, Resting, SinkPart, SourcePart, TransformContext, TransformPart};
-use crate::letters::{LetterFile, Shelf};
+use crate::letters::{LetterFile, LetterQueue, Shelf};
 use crate::observe::Observer;
 use crate::stage::{Applied, Stage, Transform};
 use crate::state::Store;
@@ -100,6 +100,7 @@ fn split(
         name: name.into(),
         component: "dead_letters",
         inputs: vec![main_output(from)],
+        enabled: super::Enabled::Always,
         buffer: Some(EdgePolicy {
             partition,
             ..EdgePolicy::default()
@@ -158,11 +159,17 @@ pub fn shelves(pipeline: &Pipeline) -> (Vec<Arc<dyn Shelf>>, Vec<String>) {
     let sinks = sinks.filter_map(|it| Some((own(&it.name), it.dead_letter.as_ref()?)));
     let (mut shelves, mut unreadable): (Vec<Arc<dyn Shelf>>, _) = (Vec::new(), Vec::new());
     let mut seen: HashSet<PathBuf> = HashSet::new();
+    let mut queues: HashSet<String> = HashSet::new();
     for (owner, node) in shared.chain(sources).chain(transforms).chain(sinks) {
         match SinkPart::rests(&*node.part) {
             Some(Resting::File(path)) => {
                 if seen.insert(path.clone()) {
                     shelves.push(Arc::new(LetterFile::new(path)));
+                }
+            }
+            Some(Resting::Queue(queue)) => {
+                if queues.insert(queue.name()) {
+                    shelves.push(Arc::new(LetterQueue::new(queue)));
                 }
             }
             None => unreadable.push(owner),

@@ -12,7 +12,9 @@ use tokio::time::{Instant, Sleep};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::WatchStream;
 
+use super::alerts;
 use super::assembly::{Assembly, Surroundings};
+use super::otlp::Pusher;
 use super::pump::Alarm;
 use super::roots::{Roots, Start};
 use super::simulated::start_platform;
@@ -109,14 +111,36 @@ pub async fn run_reloading(
     reloads: mpsc::Receiver<Reload>,
 ) -> Result<(), Failure> {
     let watched = store.clone();
+    let (webhook, mut changes) = (pipeline.alerts.clone(), observer.alert_changes());
+    let telling = async {
+        if let Some(webhook) = &webhook {
+            alerts::tell(webhook, &mut changes, observer).await;
+        }
+        std::future::pending().await
+    };
+    let export = pipeline.metrics.as_ref();
+    let pusher = export.and_then(|export| Pusher::new(export, observer));
+    // A task of its own, which ends with the run.
+    let mut pushing = JoinSet::new();
+    if let Some(pusher) = pusher.clone() {
+        pushing.spawn(pusher.forever());
+    }
     let outcome = tokio::select! {
         outcome = drive(pipeline, observer, store, stop, reloads) => outcome,
         () = watch_store(&watched, observer) => Ok(()),
+        () = telling => Ok(()),
     };
+    if let Some(webhook) = &webhook {
+        alerts::tell_last(webhook, &mut changes, observer).await;
+    }
     observer.set_state(match &outcome {
         Ok(()) => RunState::Stopped,
         Err(failure) => RunState::Failed(failure.to_string()),
     });
+    drop(pushing);
+    if let Some(pusher) = &pusher {
+        pusher.last().await;
+    }
     outcome
 }
 

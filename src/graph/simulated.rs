@@ -9,10 +9,12 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::common::Address;
+use crate::client::genesys::Credentials;
+use crate::client::tenants;
 use crate::failure::Failure;
 use crate::layer::Simulated;
-use crate::setting::{Fields, Share};
-use crate::simulator::{Client, Config, Faults, Limits, Simulator};
+use crate::setting::{Fields, Secret, Setting, Share};
+use crate::simulator::{Client, Config, Faults, Integration, Limits, SendFaults, Simulator};
 
 /// What a source is given that has no account of its own.
 const CLIENT: (&str, &str) = ("trunkline", "simulated");
@@ -23,6 +25,21 @@ pub struct Platform {
     config: Config,
     /// Simulated time begins at the beginning of the day (UTC) on which the run begins.
     today: bool,
+}
+
+impl Platform {
+    /// What stands in for it where it is not started: at an address that nobody has.
+    pub(super) fn stand_in(&self) -> tenants::Platform {
+        tenants::Platform {
+            // RFC 2606: no such name will ever be found.
+            url: "http://simulator.invalid".to_owned(),
+            credentials: Credentials {
+                client_id: CLIENT.0.to_owned(),
+                client_secret: Secret::new(CLIENT.1.to_owned()),
+            },
+            integration: self.config.integration.id.clone(),
+        }
+    }
 }
 
 /// `simulator:`; `None` when it is absent.
@@ -44,6 +61,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Platform> {
             limits: limits(f, default.limits),
             faults: faults(f),
             oracle: f.optional::<PathBuf>("oracle"),
+            integration: integration(f, default.integration),
             ..default
         };
         if let Err(wrong) = config.check() {
@@ -56,6 +74,7 @@ pub(super) fn read(fields: &mut Fields<'_>) -> Option<Platform> {
 
 /// `start`: `now` (the default), `today` (its beginning, UTC), or a time.
 fn start(f: &mut Fields<'_>) -> (Option<Timestamp>, bool) {
+    f.takes("start", String::shape);
     let Some(node) = f.node("start") else {
         return (None, false);
     };
@@ -96,6 +115,23 @@ fn limits(f: &mut Fields<'_>, default: Limits) -> Limits {
     said.unwrap_or(default)
 }
 
+/// `webhook: { url, secret, receipts }`: where messages are posted, what signs them, and whether the
+/// webhook is told what became of them.
+fn integration(f: &mut Fields<'_>, default: Integration) -> Integration {
+    let read = |f: &mut Fields<'_>| {
+        let url = f.required::<String>("url");
+        let secret = f.optional::<Secret>("secret");
+        Some(Integration {
+            webhook: Some(url?),
+            secret: secret.map_or(default.secret.clone(), |it| it.expose().to_owned()),
+            receipts: f.or("receipts", false),
+            ..default.clone()
+        })
+    };
+    let said = f.section("webhook", "`webhook` of the simulator", read);
+    said.unwrap_or(default)
+}
+
 fn faults(f: &mut Fields<'_>) -> Faults {
     let read = |f: &mut Fields<'_>| {
         let mut share = |name| f.or(name, Share(0.0)).0;
@@ -110,9 +146,27 @@ fn faults(f: &mut Fields<'_>) -> Faults {
             missing_optional: share("missing_optional"),
             closing_unannounced: share("closing_unannounced"),
             socket_life: f.optional("socket_life"),
+            sends: sends(f),
         })
     };
     let said = f.section("faults", "`faults` of the simulator", read);
+    said.unwrap_or_default()
+}
+
+/// `sends` of the faults: what goes wrong with messages.
+fn sends(f: &mut Fields<'_>) -> SendFaults {
+    let read = |f: &mut Fields<'_>| {
+        let mut share = |name| f.or(name, Share(0.0)).0;
+        Some(SendFaults {
+            throttled: share("throttled"),
+            unauthorized: share("unauthorized"),
+            failed: share("failed"),
+            lost: share("lost"),
+            gateway: share("gateway"),
+            delay: f.optional("delay"),
+        })
+    };
+    let said = f.section("sends", "`sends` of the faults", read);
     said.unwrap_or_default()
 }
 
@@ -122,6 +176,7 @@ fn faults(f: &mut Fields<'_>) -> Faults {
 /// `Fatal` (`simulator`), when its address cannot be bound or the oracle's file not be made.
 pub(super) async fn start_platform(platform: Platform) -> Result<(Simulator, Simulated), Failure> {
     let Platform { mut config, today } = platform;
+    let integration = config.integration.id.clone();
     if today {
         config.start = midnight();
     }
@@ -133,6 +188,7 @@ pub(super) async fn start_platform(platform: Platform) -> Result<(Simulator, Sim
         url: simulator.url(),
         client_id: CLIENT.0.to_owned(),
         client_secret: CLIENT.1.to_owned(),
+        integration,
     };
     tracing::info!(
         url = at.url,

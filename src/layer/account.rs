@@ -41,7 +41,7 @@ impl Account {
     }
 
     /// A rule ended the way of `n`.
-    pub fn dropped(&mut self, reason: &'static str, n: u64) {
+    pub fn dropped(&mut self, reason: &str, n: u64) {
         self.meter.dropped(reason, n);
         self.settled(n);
     }

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -15,9 +15,10 @@ use futures::future::BoxFuture;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
+use super::OwnBreaker;
 use crate::event::Batch;
-use crate::failure::{Failure, Kind};
-use crate::observe::{BreakerMeter, BreakerState};
+use crate::failure::{Failure, Kind, UNANSWERED};
+use crate::observe::{BreakerMeter, BreakerState, Judge};
 use crate::stage::Stage;
 
 /// When a breaker opens and how it closes again.
@@ -73,6 +74,8 @@ struct Inner {
 
 struct Shared {
     policy: BreakerPolicy,
+    /// Who knows better.
+    own: Option<OwnBreaker>,
     meter: BreakerMeter,
     inner: Mutex<Inner>,
 }
@@ -110,6 +113,12 @@ impl Shared {
         inner.waiting.drain(..).for_each(Waker::wake);
     }
 
+    /// As it is now.
+    fn policy(&self) -> BreakerPolicy {
+        let own = self.own.as_ref().and_then(|own| own());
+        own.unwrap_or(self.policy)
+    }
+
     /// Leave to call now, or when to ask again (`None`: when woken). The waker is left under the
     /// lock that refused, so no change can come between.
     fn admit(self: &Arc<Self>, now: Instant, waker: &Waker) -> Result<Permit, Option<Instant>> {
@@ -128,7 +137,7 @@ impl Shared {
             );
         }
         if let State::HalfOpen { admitted, .. } = &mut inner.state {
-            if *admitted >= self.policy.probes.max(1) {
+            if *admitted >= self.policy().probes.max(1) {
                 inner.wait(waker);
                 return Err(None);
             }
@@ -146,9 +155,9 @@ impl Shared {
         if inner.era != era {
             return;
         }
-        let now = Instant::now();
+        let (now, policy) = (Instant::now(), self.policy());
         let open = State::Open {
-            until: now + self.policy.open_for,
+            until: now + policy.open_for,
         };
         match &mut inner.state {
             State::Closed(slices) => {
@@ -159,7 +168,7 @@ impl Shared {
             State::HalfOpen { .. } if failed => self.change(&mut inner, open),
             State::HalfOpen { succeeded, .. } => {
                 *succeeded += 1;
-                if *succeeded >= self.policy.probes {
+                if *succeeded >= policy.probes {
                     self.change(&mut inner, State::Closed(VecDeque::new()));
                 }
             }
@@ -174,7 +183,7 @@ impl Shared {
             window,
             min_calls,
             ..
-        } = self.policy;
+        } = self.policy();
         while slices
             .front()
             .is_some_and(|slice| now - slice.begun >= window)
@@ -198,6 +207,19 @@ impl Shared {
         let calls: u32 = slices.iter().map(|slice| slice.calls).sum();
         let bad: u32 = slices.iter().map(|slice| slice.failed).sum();
         failed && calls >= min_calls && f64::from(bad) >= failures * f64::from(calls)
+    }
+}
+
+impl Judge for Shared {
+    fn told(&self, failed: bool) {
+        let (era, closed) = {
+            let inner = self.lock();
+            (inner.era, matches!(inner.state, State::Closed(_)))
+        };
+        // Whether it is over is for probes to say.
+        if closed {
+            self.ended(era, failed);
+        }
     }
 }
 
@@ -244,6 +266,7 @@ impl Breaker {
         });
         let shared = Arc::new(Shared {
             policy,
+            own: None,
             meter,
             inner: state,
         });
@@ -253,6 +276,23 @@ impl Breaker {
             permit: None,
             reopens: None,
         }
+    }
+
+    /// A new one with a policy that somebody knows from moment to moment.
+    #[must_use]
+    pub fn led_by(mut self, own: Option<OwnBreaker>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.own = own;
+        }
+        self
+    }
+
+    /// It counts also calls that do not go through it, as they are told to its meter.
+    #[must_use]
+    pub fn hears_others(self) -> Self {
+        let judge: Weak<dyn Judge> = Arc::downgrade(&self.shared) as _;
+        self.shared.meter.judged_by(judge);
+        self
     }
 
     fn poll_permit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -308,10 +348,13 @@ impl Service<Batch> for Breaker {
         let write = self.inner.call(batch);
         Box::pin(async move {
             let answer = write.await;
-            // A rejection is an answer: the other side is there and works.
+            // A rejection is an answer: the other side is there and works. One for want of an answer
+            // says the contrary.
             let failed = answer.as_ref().is_err_and(|failure| {
                 let passing = |kind| matches!(kind, Kind::Transient | Kind::Disconnected);
-                failure.losses().iter().any(|loss| passing(loss.kind))
+                let silent = |reason| reason == UNANSWERED;
+                let mut losses = failure.losses().iter();
+                losses.any(|loss| passing(loss.kind) || silent(loss.cause.reason))
             });
             if let Some(permit) = permit {
                 permit.finish(failed);

@@ -16,6 +16,7 @@ use tower::{Service, ServiceExt};
 
 use crate::event::Batch;
 use crate::failure::Failure;
+use crate::observe::Tap;
 use crate::stage::Stage;
 
 /// An entrance. Clones share it.
@@ -28,6 +29,8 @@ struct Shared {
     empty: Notify,
     /// Counts the times at which all inside were given up.
     given_up: watch::Sender<u64>,
+    /// Shows what comes, where there is one.
+    tap: Option<Tap>,
 }
 
 struct State {
@@ -45,15 +48,20 @@ struct State {
 impl Gate {
     /// An open gate in front of `stage`.
     pub fn new(stage: Stage) -> Self {
-        Self::with(Some(stage), false)
+        Self::with(Some(stage), false, None)
     }
 
     /// A gate with nothing behind it yet: who comes waits.
     pub fn closed() -> Self {
-        Self::with(None, true)
+        Self::with(None, true, None)
     }
 
-    fn with(stage: Option<Stage>, closed: bool) -> Self {
+    /// The same, and who looks at the tap sees what comes.
+    pub fn tapped(tap: Tap) -> Self {
+        Self::with(None, true, Some(tap))
+    }
+
+    fn with(stage: Option<Stage>, closed: bool, tap: Option<Tap>) -> Self {
         let state = State {
             stage,
             closed,
@@ -65,6 +73,7 @@ impl Gate {
             state: Mutex::new(state),
             empty: Notify::new(),
             given_up: watch::channel(0).0,
+            tap,
         }))
     }
 
@@ -235,6 +244,9 @@ impl Service<Batch> for Gate {
 
     fn call(&mut self, batch: Batch) -> Self::Future {
         let shared = self.0.clone();
+        if let Some(tap) = &shared.tap {
+            tap.pass(&batch);
+        }
         let entry = shared.enter();
         Box::pin(async move {
             match entry {

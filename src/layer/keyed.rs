@@ -1,6 +1,7 @@
 //! One set of limits for each key, so that one organisation's outage never slows another's.
 
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
@@ -8,6 +9,7 @@ use compact_str::CompactString;
 use futures::future::{BoxFuture, join_all};
 use tower::{Service, ServiceExt};
 
+use super::BreakerPolicy;
 use crate::event::{Batch, Event, Path};
 use crate::failure::Failure;
 use crate::stage::Stage;
@@ -17,9 +19,73 @@ use crate::stage::Stage;
 pub struct KeyedPolicy {
     /// The tenant, organisation or whatever has limits of its own. Events without it share one.
     pub key: Path,
+    /// Whose key it is, where two may have the same one; then a key is `<within>/<key>`. Default none.
+    pub within: Option<Path>,
     /// Most keys whose limits are remembered at once; default 10,000. Beyond it the one that was
     /// used least recently starts anew at its next event.
     pub max_keys: usize,
+    /// Within a key, events with the same value here (the first of these that an event has) go one
+    /// after the other, however often one of them is tried, and others go beside them. Default none:
+    /// a key's batches go in turn.
+    pub order_by: Vec<Path>,
+}
+
+impl KeyedPolicy {
+    /// Default of `max_keys`.
+    pub const MAX_KEYS: usize = 10_000;
+
+    /// Shows the paths, so that they can be interned.
+    pub fn paths(&mut self, visit: &mut dyn FnMut(&mut Path)) {
+        visit(&mut self.key);
+        self.within.iter_mut().for_each(&mut *visit);
+        self.order_by.iter_mut().for_each(visit);
+    }
+
+    /// The key of an event; empty where it has none.
+    pub fn key_of(&self, event: &Event) -> CompactString {
+        let key = text_of(event, &self.key).unwrap_or_default();
+        match &self.within {
+            None => key,
+            Some(within) => {
+                let within = text_of(event, within).unwrap_or_default();
+                compact_str::format_compact!("{within}/{key}")
+            }
+        }
+    }
+}
+
+/// A breaker's policy as somebody knows it from moment to moment; the file's where nobody does.
+pub type OwnBreaker = Arc<dyn Fn() -> Option<BreakerPolicy> + Send + Sync>;
+
+/// The limits of one key, where they differ from those of the pipeline file.
+#[derive(Clone, Default)]
+pub struct KeyLimits {
+    /// Asked before every attempt, beside the rate of the file; default none.
+    pub pace: Option<Arc<dyn Pace>>,
+    /// Writes at the same time.
+    pub concurrency: Option<NonZeroUsize>,
+    /// The breaker, where the file does not switch it off.
+    pub breaker: Option<OwnBreaker>,
+}
+
+/// How fast somebody may be written to, as whoever knows it says from moment to moment.
+pub trait Pace: Send + Sync {
+    /// Waits until this many events may go, and takes their places.
+    fn take(&self, events: usize) -> BoxFuture<'_, ()>;
+}
+
+/// Who knows the limits of each key. Asked when a key is met; what it answers holds until the key is
+/// forgotten.
+pub trait Limits: Send + Sync {
+    /// Of this key; the empty one is that of events without a key.
+    fn of(&self, key: &str) -> KeyLimits;
+}
+
+/// Nobody has limits of its own.
+impl Limits for () {
+    fn of(&self, _: &str) -> KeyLimits {
+        KeyLimits::default()
+    }
 }
 
 struct Keys {
@@ -32,13 +98,13 @@ struct Keys {
 #[derive(Clone)]
 pub struct Keyed {
     policy: Arc<KeyedPolicy>,
-    make: Arc<dyn Fn() -> Stage + Send + Sync>,
+    make: Arc<dyn Fn(&str) -> Stage + Send + Sync>,
     keys: Arc<Mutex<Keys>>,
 }
 
 impl Keyed {
     /// `make` builds the limits of a key that was not there yet.
-    pub fn new(policy: KeyedPolicy, make: impl Fn() -> Stage + Send + Sync + 'static) -> Self {
+    pub fn new(policy: KeyedPolicy, make: impl Fn(&str) -> Stage + Send + Sync + 'static) -> Self {
         let keys = Keys {
             stages: HashMap::new(),
             clock: 0,
@@ -48,13 +114,6 @@ impl Keyed {
             make: Arc::new(make),
             keys: Arc::new(Mutex::new(keys)),
         }
-    }
-
-    fn key_of(&self, event: &Event) -> CompactString {
-        let value = event.get(&self.policy.key);
-        value
-            .and_then(|value| value.as_plain().map(|text| (&*text).into()))
-            .unwrap_or_default()
     }
 
     fn stage_of(&self, key: CompactString) -> Stage {
@@ -71,24 +130,34 @@ impl Keyed {
                 keys.stages.remove(&oldest);
             }
         }
-        let stage = (self.make)();
+        let stage = (self.make)(&key);
         keys.stages.insert(key, (stage.clone(), now));
         stage
     }
+}
 
-    fn parts(&self, batch: Batch) -> Vec<(CompactString, Vec<Event>)> {
-        let mut parts: Vec<(CompactString, Vec<Event>)> = Vec::new();
-        let mut places: HashMap<CompactString, usize> = HashMap::new();
-        for event in batch.into_events() {
-            let key = self.key_of(&event);
-            let place = *places.entry(key.clone()).or_insert_with(|| {
-                parts.push((key, Vec::new()));
-                parts.len() - 1
-            });
-            parts[place].1.push(event);
-        }
-        parts
+/// The text of an event's value; `None` where it has none, or a container.
+pub(super) fn text_of(event: &Event, path: &Path) -> Option<CompactString> {
+    let value = event.get(path)?;
+    value.as_plain().map(|text| (&*text).into())
+}
+
+/// Takes a batch apart by a key. Events keep their order within a part.
+pub(super) fn parts<K: Clone + Eq + std::hash::Hash>(
+    batch: Batch,
+    key_of: impl Fn(&Event) -> K,
+) -> Vec<(K, Vec<Event>)> {
+    let mut parts: Vec<(K, Vec<Event>)> = Vec::new();
+    let mut places: HashMap<K, usize> = HashMap::new();
+    for event in batch.into_events() {
+        let key = key_of(&event);
+        let place = *places.entry(key.clone()).or_insert_with(|| {
+            parts.push((key, Vec::new()));
+            parts.len() - 1
+        });
+        parts[place].1.push(event);
     }
+    parts
 }
 
 impl Service<Batch> for Keyed {
@@ -102,12 +171,14 @@ impl Service<Batch> for Keyed {
     }
 
     fn call(&mut self, batch: Batch) -> Self::Future {
-        let calls = self.parts(batch).into_iter().map(|(key, events)| {
-            let part = Batch::from(events);
-            let origins = part.origins();
-            let call = self.stage_of(key).oneshot(part);
-            async move { call.await.map_err(|failure| failure.named(&origins)) }
-        });
+        let calls = parts(batch, |event| self.policy.key_of(event))
+            .into_iter()
+            .map(|(key, events)| {
+                let part = Batch::from(events);
+                let origins = part.origins();
+                let call = self.stage_of(key).oneshot(part);
+                async move { call.await.map_err(|failure| failure.named(&origins)) }
+            });
         let calls: Vec<_> = calls.collect();
         Box::pin(async move { Failure::join(join_all(calls).await) })
     }
@@ -127,11 +198,13 @@ mod tests {
         let (policy, script) = (
             KeyedPolicy {
                 key: key(),
+                within: None,
                 max_keys,
+                order_by: Vec::new(),
             },
             script.clone(),
         );
-        Keyed::new(policy, move || script.stage())
+        Keyed::new(policy, move |_| script.stage())
     }
 
     #[tokio::test(start_paused = true)]

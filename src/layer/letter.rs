@@ -3,12 +3,11 @@
 mod sealed;
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 use tower::ServiceExt;
 
-use crate::clock::format_timestamp;
+use crate::clock::{Wall, format_timestamp};
 use crate::event::{Batch, Event, Origin, PathSet, Replay, write_json_str};
 use crate::failure::Failure;
 use crate::seal::Keyring;
@@ -36,6 +35,7 @@ pub struct LetterBox {
     /// With them a letter keeps the unmasked original, sealed.
     keys: Option<Keyring>,
     routed: bool,
+    wall: Wall,
 }
 
 impl LetterBox {
@@ -54,6 +54,16 @@ impl LetterBox {
             node: node.into(),
             keys,
             routed: false,
+            wall: Wall::real(),
+        }
+    }
+
+    /// The same, dated by this clock instead of the machine's.
+    #[must_use]
+    pub fn dated(self, wall: &Wall) -> Self {
+        Self {
+            wall: wall.clone(),
+            ..self
         }
     }
 
@@ -65,6 +75,11 @@ impl LetterBox {
             routed: true,
             ..self
         }
+    }
+
+    /// What masks them: the rules of all masks of the pipeline.
+    pub fn redact(&self) -> Arc<dyn Redact> {
+        self.redact.clone()
     }
 
     /// True when letters go to an output, which counts them itself.
@@ -90,10 +105,7 @@ impl LetterBox {
             let fatal = Failure::fatal("no_dead_letter", message);
             return Err(fatal.at(&self.node).named(&origins));
         };
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let now = now.as_micros() as i64;
+        let now = self.wall.micros();
         let replays: Vec<_> = letters.iter().filter_map(replay_of).cloned().collect();
         let batch: Batch = letters
             .into_iter()

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
+use super::rehearsal::{Front, Fronted, Recorder, Records};
 use super::{
-    Books, DeadLetter, LetterBox, Outputs, Probing, RetryPolicy, StackPolicy, Survey, Transformed,
-    split_node, stack,
+    Books, DeadLetter, KeyedPolicy, LetterBox, Limits, Outputs, Probing, RetryPolicy, StackPolicy,
+    Survey, Transformed, split_node, stack,
 };
 use crate::event::{Path, PathSet};
 use crate::failure::Failure;
@@ -48,6 +49,10 @@ pub trait SourcePart: Send {
     /// settings do not say.
     fn event_time(&self) -> &[Path] {
         &[]
+    }
+    /// The same source, reading this file or folder once and nothing else; none where it reads no files.
+    fn fed_from(&self, _: &std::path::Path) -> Option<Box<dyn SourcePart>> {
+        None
     }
     /// How to open its connection; does not connect yet.
     fn build(self: Box<Self>, context: SourceContext) -> OpenSource;
@@ -93,6 +98,11 @@ pub trait TransformPart: Send {
     fn prepare<'a>(&'a mut self, _: &'a Table) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(futures::future::ready(Ok(())))
     }
+    /// From now on it connects to nothing: what it would fetch or ask of another system it goes
+    /// without. Says what is otherwise then, in a sentence; none where nothing is.
+    fn stay_home(&mut self) -> Option<&'static str> {
+        None
+    }
     /// Builds the node in front of its outputs; behind a partitioned edge once for each lane.
     ///
     /// # Errors
@@ -101,10 +111,28 @@ pub trait TransformPart: Send {
 }
 
 /// Where what a sink has written can be read again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Resting {
     /// In this file, as JSON lines.
     File(std::path::PathBuf),
+    /// In a queue, one JSON object in a message.
+    Queue(Arc<dyn Queued>),
+}
+
+/// A queue whose messages can be looked at and taken away one by one. All calls block.
+pub trait Queued: Send + Sync {
+    /// Its name for people, which no other queue has.
+    fn name(&self) -> String;
+    /// The bodies that lie there, in order, up to a bound; they stay.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn read(&self) -> Result<Vec<Vec<u8>>, Failure>;
+    /// Takes away those of which `gone` says so; says how many.
+    ///
+    /// # Errors
+    /// When it cannot be read; some may be gone then.
+    fn remove(&self, gone: &dyn Fn(&[u8]) -> bool) -> Result<u64, Failure>;
 }
 
 /// What a person may want to read of a sink that speaks SQL before it runs.
@@ -134,6 +162,14 @@ pub trait SinkPart: Send {
     fn calls(&self) -> NonZeroUsize {
         NonZeroUsize::MIN
     }
+    /// By what its limits are kept apart, where the file says nothing of `per_key`; default: not at all.
+    fn apart(&self) -> Option<KeyedPolicy> {
+        None
+    }
+    /// Whether it writes to the simulated platform of the run.
+    fn wants_simulator(&self) -> bool {
+        false
+    }
     /// Tries of what fails for a passing reason, the first included, where the file says nothing of
     /// `retry`.
     fn attempts(&self) -> u32 {
@@ -151,6 +187,22 @@ pub trait SinkPart: Send {
     /// Where the completeness ledger of a backfill is kept, if it is here.
     fn books(&self) -> Option<Arc<dyn Books>> {
         None
+    }
+    /// The sink with its last step left out: what it would send is left in `show`. Connects to nothing.
+    /// Default: each event leaves as JSON.
+    ///
+    /// # Errors
+    /// When even that cannot be opened.
+    fn rehearse(
+        self: Box<Self>,
+        context: SinkContext,
+        show: Recorder,
+    ) -> BoxFuture<'static, Result<Stage, Failure>> {
+        let stage = context.stack(Records {
+            show,
+            kind: "record",
+        });
+        Box::pin(futures::future::ready(Ok(stage)))
     }
     /// Opens the sink and puts the stack around it.
     ///
@@ -187,6 +239,8 @@ pub struct Simulated {
     pub client_id: String,
     /// And their secret, which is none.
     pub client_secret: String,
+    /// The Open Messaging integration that it has.
+    pub integration: String,
 }
 
 /// The unnamed output of a transform.
@@ -219,6 +273,8 @@ pub struct TransformContext {
     pub meter: NodeMeter,
     /// Its state.
     pub table: Table,
+    /// The pipeline's state, for what several nodes share.
+    pub store: Store,
     /// How far the pipeline is.
     pub phase: watch::Receiver<Phase>,
     /// Whether large batches may be worked on side by side: not in front of a node that holds.
@@ -287,11 +343,31 @@ pub struct SinkContext {
     pub table: Table,
     /// Where views are published, to be served over HTTP.
     pub views: Views,
+    /// Holds what it has to know after a crash and cannot wait with until a delivery is settled.
+    pub store: Store,
+    /// Its outputs by name; those that nobody reads are not there.
+    pub outputs: HashMap<String, Stage>,
+    /// The simulated platform of this run, where the pipeline has one and the sink wants it.
+    pub simulator: Option<Simulated>,
+    /// What a rehearsal has in front of its last step; none in a run.
+    pub front: Option<Arc<dyn Front>>,
 }
 
 impl SinkContext {
     /// Puts the stack around the sink.
     pub fn stack<S: Sink>(self, sink: S) -> Stage {
-        stack(sink, self.policy, self.letters, self.meter)
+        self.stack_with(sink, ())
+    }
+
+    /// The same, where keys have limits of their own.
+    pub fn stack_with<S: Sink>(self, sink: S, limits: impl Limits + 'static) -> Stage {
+        match self.front {
+            None => stack(sink, self.policy, limits, self.letters, self.meter),
+            Some(front) => {
+                let inner = sink;
+                let sink = Fronted { inner, front };
+                stack(sink, self.policy, limits, self.letters, self.meter)
+            }
+        }
     }
 }

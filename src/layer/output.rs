@@ -12,7 +12,7 @@ use tower::{Service, ServiceExt};
 use super::Gate;
 use crate::event::{Batch, Origin};
 use crate::failure::Failure;
-use crate::observe::NodeMeter;
+use crate::observe::{NodeMeter, Tap};
 use crate::stage::Stage;
 
 /// Who reads an output. Clones share it, and what is set is seen by the next batch.
@@ -40,6 +40,7 @@ impl Consumers {
 pub struct Output {
     consumers: Consumers,
     meter: NodeMeter,
+    tap: Option<Tap>,
 }
 
 impl Output {
@@ -48,12 +49,25 @@ impl Output {
         let gates = consumers.into_iter().map(Gate::new).collect();
         let consumers = Consumers::default();
         consumers.set(gates);
-        Self { consumers, meter }
+        Self::to(consumers, meter)
     }
 
     /// To whoever reads it at the time.
     pub fn to(consumers: Consumers, meter: NodeMeter) -> Self {
-        Self { consumers, meter }
+        Self {
+            consumers,
+            meter,
+            tap: None,
+        }
+    }
+
+    /// The same, and who looks at the tap sees what goes on.
+    #[must_use]
+    pub fn tapped(self, tap: Tap) -> Self {
+        Self {
+            tap: Some(tap),
+            ..self
+        }
     }
 }
 
@@ -100,7 +114,7 @@ impl Sent {
             .all(|(_, answer)| matches!(answer, Some(Ok(()))))
         {
             let events = self.origins.len() as u64;
-            return self.meter.delivered(events * copies, bytes * copies);
+            return self.meter.handed_on(events * copies, bytes * copies);
         }
         let lost: Vec<HashSet<Origin>> = self
             .calls
@@ -119,7 +133,7 @@ impl Sent {
             // Copies that failed come back as the one event they were.
             rejoined += failed.saturating_sub(1);
         }
-        self.meter.delivered(delivered, size);
+        self.meter.handed_on(delivered, size);
         self.meter.rejoined(rejoined);
     }
 }
@@ -144,6 +158,9 @@ impl Service<Batch> for Output {
     fn call(&mut self, batch: Batch) -> Self::Future {
         if batch.is_empty() {
             return futures::future::ready(Ok(())).boxed();
+        }
+        if let Some(tap) = &self.tap {
+            tap.pass(&batch);
         }
         let consumers = self.consumers.get();
         let mut sent = Sent {

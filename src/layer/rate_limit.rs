@@ -14,6 +14,7 @@ use governor::{Quota, RateLimiter};
 use tokio::time::Instant;
 use tower::Service;
 
+use super::Pace;
 use crate::event::Batch;
 use crate::failure::Failure;
 use crate::observe::NodeMeter;
@@ -44,19 +45,16 @@ impl Clock for TokioClock {
 
 type Limiter = RateLimiter<NotKeyed, InMemoryState, TokioClock, NoOpMiddleware<Nanos>>;
 
-/// Every attempt pays just before it goes, so retries cannot exceed the rate.
-#[derive(Clone)]
+/// A rate that is kept to here.
 pub struct RateLimit {
-    inner: Stage,
-    limiter: Arc<Limiter>,
+    limiter: Limiter,
     clock: TokioClock,
     burst: NonZeroU32,
-    meter: NodeMeter,
 }
 
 impl RateLimit {
-    /// Around `inner`.
-    pub fn new(inner: Stage, policy: RatePolicy, meter: NodeMeter) -> Self {
+    /// Of this policy; whoever shares it shares the rate.
+    pub fn new(policy: RatePolicy) -> Self {
         let clock = TokioClock(Instant::now());
         let burst = policy.burst.unwrap_or(policy.events);
         let period = policy.per / policy.events.get();
@@ -64,24 +62,22 @@ impl RateLimit {
         let quota = Quota::with_period(period.max(Duration::from_nanos(1)))
             .unwrap_or_else(|| Quota::per_second(policy.events))
             .allow_burst(burst);
-        let limiter = Arc::new(RateLimiter::direct_with_clock(quota, clock.clone()));
         Self {
-            inner,
-            limiter,
+            limiter: RateLimiter::direct_with_clock(quota, clock.clone()),
             clock,
             burst,
-            meter,
         }
     }
 
-    /// Waits until this many events may go. More than a burst go in several steps.
-    async fn pay(limiter: &Limiter, clock: &TokioClock, burst: NonZeroU32, events: usize) {
+    /// More than a burst go in several steps.
+    async fn pay(&self, events: usize) {
         let mut due = u32::try_from(events).unwrap_or(u32::MAX);
-        while let Some(step) = NonZeroU32::new(due.min(burst.get())) {
-            match limiter.check_n(step) {
+        while let Some(step) = NonZeroU32::new(due.min(self.burst.get())) {
+            match self.limiter.check_n(step) {
                 Ok(Ok(())) => due -= step.get(),
                 Ok(Err(not_until)) => {
-                    let wait = not_until.earliest_possible().duration_since(clock.now());
+                    let wait = not_until.earliest_possible();
+                    let wait = wait.duration_since(self.clock.now());
                     // The timer counts in milliseconds: never ask again before one has passed.
                     let wait = Duration::from(wait).max(Duration::from_millis(1));
                     tokio::time::sleep(wait).await;
@@ -93,7 +89,28 @@ impl RateLimit {
     }
 }
 
-impl Service<Batch> for RateLimit {
+impl Pace for RateLimit {
+    fn take(&self, events: usize) -> BoxFuture<'_, ()> {
+        Box::pin(self.pay(events))
+    }
+}
+
+/// Every attempt pays just before it goes, so retries cannot exceed what is allowed.
+#[derive(Clone)]
+pub struct Paced {
+    inner: Stage,
+    pace: Arc<dyn Pace>,
+    meter: NodeMeter,
+}
+
+impl Paced {
+    /// Around `inner`.
+    pub fn new(inner: Stage, pace: Arc<dyn Pace>, meter: NodeMeter) -> Self {
+        Self { inner, pace, meter }
+    }
+}
+
+impl Service<Batch> for Paced {
     type Response = ();
     type Error = Failure;
     type Future = BoxFuture<'static, Result<(), Failure>>;
@@ -103,17 +120,16 @@ impl Service<Batch> for RateLimit {
     }
 
     fn call(&mut self, batch: Batch) -> Self::Future {
+        // The one that is ready goes with the call; its clone may not be.
         let clone = self.clone();
         let Self {
             mut inner,
-            limiter,
-            clock,
-            burst,
+            pace,
             meter,
         } = std::mem::replace(self, clone);
         Box::pin(async move {
             let from = Instant::now();
-            Self::pay(&limiter, &clock, burst, batch.len()).await;
+            pace.take(batch.len()).await;
             if from.elapsed() > Duration::ZERO {
                 meter.rate_limited(from.elapsed());
             }
@@ -129,13 +145,13 @@ mod tests {
     use super::*;
     use crate::layer::testing::{Script, batch, meter};
 
-    fn limited(script: &Script, events: u32, burst: u32) -> RateLimit {
+    fn limited(script: &Script, events: u32, burst: u32) -> Paced {
         let policy = RatePolicy {
             events: NonZeroU32::new(events).unwrap(),
             per: Duration::from_secs(1),
             burst: NonZeroU32::new(burst),
         };
-        RateLimit::new(script.stage(), policy, meter().1)
+        Paced::new(script.stage(), Arc::new(RateLimit::new(policy)), meter().1)
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! The stack around every sink, on one page.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use tower::Service;
 use tower::limit::ConcurrencyLimit;
 
 use super::{
-    Breaker, BreakerPolicy, DeadLetter, Deliver, Keyed, KeyedPolicy, LetterBox, RateLimit,
-    RatePolicy, Retry, RetryPolicy, Timeout,
+    Breaker, BreakerPolicy, DeadLetter, Deliver, KeyLimits, Keyed, KeyedPolicy, LetterBox, Limits,
+    Ordered, Paced, RateLimit, RatePolicy, Retry, RetryPolicy, Timeout,
 };
 use crate::event::Batch;
 use crate::failure::Failure;
@@ -48,7 +49,14 @@ impl Default for StackPolicy {
 }
 
 /// Puts the layers around a sink. Innermost first; each line says why it stands where it stands.
-pub fn stack<S: Sink>(sink: S, policy: StackPolicy, letters: LetterBox, meter: NodeMeter) -> Stage {
+/// `own` knows the limits of keys that have others than the file's.
+pub fn stack<S: Sink>(
+    sink: S,
+    policy: StackPolicy,
+    own: impl Limits + 'static,
+    letters: LetterBox,
+    meter: NodeMeter,
+) -> Stage {
     let StackPolicy {
         timeout,
         rate_limit,
@@ -60,16 +68,29 @@ pub fn stack<S: Sink>(sink: S, policy: StackPolicy, letters: LetterBox, meter: N
     let (limits, outcome, whole) = (meter.clone(), meter.clone(), meter.clone());
 
     // Every clone of a limit shares it; a key's own set is built anew.
-    let limited = move |inner: Stage| {
+    let limited = move |inner: Stage, key: Option<&str>| {
         let (rates, trips, tries) = (limits.clone(), limits.clone(), limits.clone());
+        let KeyLimits {
+            pace,
+            concurrency: own_concurrency,
+            breaker: own_breaker,
+        } = key.map(|key| own.of(key)).unwrap_or_default();
+        let concurrency = own_concurrency.unwrap_or(concurrency);
+        let paces = limits.clone();
         Layers(inner)
+            // The same, by what the other side says of its own limits.
+            .push_some(pace, |inner, pace| Paced::new(inner, pace, paces))
             // Every attempt pays, just before it goes: retries cannot exceed the rate.
-            .push_some(rate_limit, |inner, rate| RateLimit::new(inner, rate, rates))
+            .push_some(rate_limit, |inner, rate| {
+                Paced::new(inner, Arc::new(RateLimit::new(rate)), rates)
+            })
             // A retry that sleeps holds no permit.
             .push(|inner| ConcurrencyLimit::new(inner, concurrency.get()))
             // Open means not ready: pressure goes upstream instead of failing fast.
             .push_some(breaker, |inner, policy| {
-                Breaker::new(inner, policy, trips.keyed_breaker())
+                let meter = trips.breaker_of(key.unwrap_or_default());
+                let breaker = Breaker::new(inner, policy, meter);
+                breaker.led_by(own_breaker).hears_others()
             })
             // Only what may pass, only the events that failed, as long as the other side asks.
             .push(|inner| Retry::new(inner, retry, tries))
@@ -81,8 +102,16 @@ pub fn stack<S: Sink>(sink: S, policy: StackPolicy, letters: LetterBox, meter: N
         .push(|inner| Timeout::new(inner, timeout))
         // One set of limits, or one for each key.
         .push(|inner| match per_key {
-            None => limited(inner),
-            Some(key) => Stage::new(Keyed::new(key, move || limited(inner.clone()))),
+            None => limited(inner, None),
+            Some(mut key) => {
+                let order = std::mem::take(&mut key.order_by);
+                Stage::new(Keyed::new(key, move |key| {
+                    // Around the tries of an event: those behind it wait until it went.
+                    Layers(limited(inner.clone(), Some(key)))
+                        .push_some((!order.is_empty()).then(|| order.clone()), Ordered::new)
+                        .0
+                }))
+            }
         })
         // Rejected events leave here with reason, attempts and origin; others go back.
         .push(|inner| DeadLetter::around_sink(inner, letters, outcome))
@@ -179,7 +208,7 @@ mod tests {
     }
 
     fn stacked(script: &Script, policy: StackPolicy) -> Stage {
-        stack(script.clone(), policy, letters(None), meter().1)
+        stack(script.clone(), policy, (), letters(None), meter().1)
     }
 
     #[tokio::test(start_paused = true)]
@@ -266,7 +295,7 @@ mod tests {
             breaker: Some(BreakerPolicy::default()),
             ..policy(10)
         };
-        let stage = stack(script.clone(), policy, letters, meter);
+        let stage = stack(script.clone(), policy, (), letters, meter);
         let from = Instant::now();
         stage.oneshot(batch(2)).await.unwrap();
         assert!(from.elapsed() > 30 * SECOND);
@@ -289,7 +318,9 @@ mod tests {
             rate_limit: rate(1),
             per_key: Some(KeyedPolicy {
                 key: key(),
+                within: None,
                 max_keys: 10,
+                order_by: Vec::new(),
             }),
             ..policy(7)
         };

@@ -60,11 +60,13 @@ impl<T: Transform> Transformed<T> {
         let Applied {
             batch,
             dropped,
+            dropped_as,
             created,
             rejected,
         } = applied;
         account.created(created);
-        if !dropped.is_empty() && self.meter.hours().is_some() {
+        let is_less = !dropped.is_empty() || !dropped_as.is_empty();
+        if is_less && self.meter.hours().is_some() {
             // Dropped is what neither goes on nor was rejected.
             let on = batch.events().iter().map(|event| event.origin);
             let stays: HashSet<Origin> = on
@@ -76,6 +78,9 @@ impl<T: Transform> Transformed<T> {
         }
         for (reason, count) in dropped {
             account.dropped(reason, count);
+        }
+        for (reason, count) in dropped_as {
+            account.dropped(&reason, count);
         }
         turn.wait().await;
         let forwarded = self.forward(batch, rejected, turn, &mut account).await;

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
+use tokio::sync::broadcast;
 
 /// Different alerts that one run keeps. Names are fixed and nodes are few; the bound only guards
 /// against a caller that puts data into `node`.
 const MAX_ALERTS: usize = 1_024;
+/// Changes that wait for who listens; beyond it the oldest are missed, and it is told how many.
+const MAX_UNTOLD: usize = 1_024;
 
 /// A condition that someone should know of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -25,6 +28,7 @@ pub struct Alert {
 /// The alerts of one run by node and name.
 pub(super) struct Alerts {
     pipeline: String,
+    changes: broadcast::Sender<Alert>,
     known: Mutex<BTreeMap<(&'static str, Option<String>), Known>>,
 }
 
@@ -38,6 +42,7 @@ impl Alerts {
     pub(super) fn new(pipeline: &str) -> Self {
         Self {
             pipeline: pipeline.to_owned(),
+            changes: broadcast::channel(MAX_UNTOLD).0,
             known: Mutex::default(),
         }
     }
@@ -64,6 +69,15 @@ impl Alerts {
         entry.active = active;
         entry.message.clone_from(&message);
         entry.raised += u64::from(active && !was);
+        if was != active {
+            // Nobody need listen.
+            let _ = self.changes.send(Alert {
+                name,
+                node: node.clone(),
+                message: message.clone(),
+                active,
+            });
+        }
         // The log may be slow (a terminal that is paused); nobody else should wait for it.
         drop(known);
         let (pipeline, node) = (self.pipeline.as_str(), node.as_deref().unwrap_or("-"));
@@ -76,6 +90,11 @@ impl Alerts {
             }
             _ => {}
         }
+    }
+
+    /// Each change from now on.
+    pub(super) fn changes(&self) -> broadcast::Receiver<Alert> {
+        self.changes.subscribe()
     }
 
     /// Every alert that was ever raised, with how often, in the order of names and nodes.
@@ -112,9 +131,13 @@ mod tests {
     #[test]
     fn a_repetition_is_not_another_alert() {
         let alerts = Alerts::new("p");
+        let mut changes = alerts.changes();
         for active in [false, true, true, true, false, false, true] {
             alerts.set(alert(active));
         }
+        let told = std::iter::from_fn(|| changes.try_recv().ok());
+        let told: Vec<bool> = told.map(|alert| alert.active).collect();
+        assert_eq!(told, [true, false, true]);
         let read = alerts.read();
         assert_eq!(read.len(), 1);
         assert_eq!((read[0].0.active, read[0].1), (true, 2));

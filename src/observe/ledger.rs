@@ -99,7 +99,7 @@ impl Counts {
         self.dead_lettered.values().sum()
     }
 
-    fn of(node: &NodeReading) -> Self {
+    pub(super) fn of(node: &NodeReading) -> Self {
         Self {
             received: node.received,
             created: node.created.saturating_sub(node.rejoined),
@@ -130,7 +130,8 @@ impl Counts {
                 self.bytes_received += node.bytes_received;
             }
             NodeKind::Sink => {
-                self.delivered += node.delivered;
+                // What came out of it and was handed on is delivered where it went.
+                self.delivered += node.delivered.saturating_sub(node.handed_on);
                 self.bytes_delivered += node.bytes_delivered;
             }
             NodeKind::Buffer => {

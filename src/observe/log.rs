@@ -99,8 +99,8 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    // That library logs what a server says of a statement, which may be a value of a row.
-    let filter = EnvFilter::try_new(format!("{level},tiberius=off"))
+    // One logs what a server says of a statement, which may be a value of a row; the other, messages.
+    let filter = EnvFilter::try_new(format!("{level},tiberius=off,lapin=off"))
         .map_err(|_| LogError::Level(level.to_owned()))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -1,5 +1,6 @@
 //! The counters of one node.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -13,6 +14,7 @@ use super::histogram::Histogram;
 use super::hours::{Fate, Hours};
 use super::reading::{BufferReading, NodeReading};
 use super::tally::Tally;
+use crate::clock::Wall;
 use crate::event::Origin;
 
 mod drops;
@@ -21,6 +23,22 @@ use drops::{Change, Drops};
 
 /// The share of dropped events that raises the alert `drops`, unless a node sets its own: 5 %.
 pub const DROPS_ALERT_SHARE: f64 = 0.05;
+
+/// Most keys of a node that are shown: each is several time series.
+const MAX_KEYS: usize = 1_000;
+
+/// How a key stands that has limits of its own, such as an organisation.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct KeyFigures {
+    /// Events that may go in the current window of its budget.
+    pub allowed: u64,
+    /// How many of them went.
+    pub used: u64,
+    /// Events that are here and have no answer yet.
+    pub waiting: u64,
+    /// For how long the oldest of them is here, in seconds.
+    pub oldest: f64,
+}
 
 /// Drops for these reasons are losses to a full buffer, and count toward the alert `drops`. Others
 /// (`duplicate`, `filtered`) are what the pipeline was asked to do.
@@ -42,6 +60,7 @@ struct Counters {
     stored: AtomicU64,
     rejoined: AtomicU64,
     delivered: AtomicU64,
+    handed_on: AtomicU64,
     given_back: AtomicU64,
     redelivered: AtomicU64,
     retries: AtomicU64,
@@ -53,6 +72,7 @@ struct Counters {
     labels: Tally,
     drift: Tally,
     figures: Tally,
+    keys: Mutex<BTreeMap<String, KeyFigures>>,
     gaps: Gaps,
     latency: Histogram,
     buffer: Mutex<Option<BufferReading>>,
@@ -63,6 +83,7 @@ struct Counters {
     alerts: Arc<Alerts>,
     /// Kept by backfills only.
     hours: Arc<OnceLock<Hours>>,
+    wall: Wall,
 }
 
 /// Adds with release order: whoever reads this figure (with acquire) also sees what was counted
@@ -80,9 +101,11 @@ impl NodeMeter {
         component: &str,
         alerts: Arc<Alerts>,
         hours: Arc<OnceLock<Hours>>,
+        wall: Wall,
     ) -> Self {
         let name: Arc<str> = name.into();
         Self(Arc::new(Counters {
+            wall,
             kind,
             component: component.to_owned(),
             received: AtomicU64::default(),
@@ -91,6 +114,7 @@ impl NodeMeter {
             stored: AtomicU64::default(),
             rejoined: AtomicU64::default(),
             delivered: AtomicU64::default(),
+            handed_on: AtomicU64::default(),
             given_back: AtomicU64::default(),
             redelivered: AtomicU64::default(),
             retries: AtomicU64::default(),
@@ -102,6 +126,7 @@ impl NodeMeter {
             labels: Tally::default(),
             drift: Tally::default(),
             figures: Tally::default(),
+            keys: Mutex::default(),
             gaps: Gaps::default(),
             latency: Histogram::default(),
             buffer: Mutex::default(),
@@ -112,6 +137,12 @@ impl NodeMeter {
             hours,
             name,
         }))
+    }
+
+    /// The clock on the wall of this run, by which everything is dated that a component writes.
+    #[must_use]
+    pub fn wall(&self) -> &Wall {
+        &self.0.wall
     }
 
     /// The node's name.
@@ -131,6 +162,18 @@ impl NodeMeter {
     pub fn delivered(&self, events: u64, bytes: u64) {
         add(&self.0.bytes_delivered, bytes);
         add(&self.0.delivered, events);
+    }
+
+    /// Events left this node for another one and were settled there. Of a sink's outputs that is not
+    /// where they end, so the whole counts them where they went.
+    pub fn handed_on(&self, events: u64, bytes: u64) {
+        match self.0.kind {
+            NodeKind::Sink => {
+                add(&self.0.delivered, events);
+                add(&self.0.handed_on, events);
+            }
+            _ => self.delivered(events, bytes),
+        }
     }
 
     /// This node made `n` more events of those it received: copies of a fan-out, parts of a split.
@@ -154,8 +197,9 @@ impl NodeMeter {
     }
 
     /// A rule of this node ended the way of `n` events. Reasons are short, in `snake_case`, and fixed
-    /// in code; those that mean a full buffer begin with `buffer_` and can raise the alert `drops`.
-    pub fn dropped(&self, reason: &'static str, n: u64) {
+    /// in code but for those of plugins (`plugin:…`); those that mean a full buffer begin with
+    /// `buffer_` and can raise the alert `drops`. The first 64 of a node are told apart.
+    pub fn dropped(&self, reason: &str, n: u64) {
         self.0.dropped.add(reason, n);
         if n > 0 && reason.starts_with(OVERFLOW) {
             self.drops(|drops| drops.dropped(n));
@@ -207,6 +251,32 @@ impl NodeMeter {
         BreakerMeter::new(Arc::clone(&self.0.breakers))
     }
 
+    /// The same, of the breaker of this key: the metrics and the alert name it.
+    #[must_use]
+    pub fn breaker_of(&self, key: &str) -> BreakerMeter {
+        BreakerMeter::of(Arc::clone(&self.0.breakers), key)
+    }
+
+    /// A call to the side that the breaker of this key guards ended, and did not go through it.
+    pub fn tell_breaker(&self, key: &str, failed: bool) {
+        self.0.breakers.tell(key, failed);
+    }
+
+    /// Whether the breaker of this key is open.
+    #[must_use]
+    pub fn breaker_is_open(&self, key: &str) -> bool {
+        self.0.breakers.is_open(key)
+    }
+
+    /// How the keys that have limits of their own stand now, in place of what was said before. The
+    /// first 1,000 are shown.
+    pub fn keys(&self, mut keys: BTreeMap<String, KeyFigures>) {
+        while keys.len() > MAX_KEYS {
+            keys.pop_last();
+        }
+        *self.0.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
     /// How full this node's buffer is, and its limits.
     pub fn buffer(&self, events: u64, bytes: u64, max_events: u64, max_bytes: u64) {
         let reading = BufferReading {
@@ -232,6 +302,12 @@ impl NodeMeter {
     /// A figure of this kind of component alone, which stands where it is set: `channels`, `topics`.
     pub fn figure(&self, name: &'static str, value: u64) {
         self.0.figures.set(name, value);
+    }
+
+    /// Adds to a figure, where its name is not known to the code. The first 64 of a node are told
+    /// apart. A name is shown everywhere: it must hold no data of an event.
+    pub fn figure_more(&self, name: &str, n: u64) {
+        self.0.figures.add(name, n);
     }
 
     /// This source was deaf for a while.
@@ -325,6 +401,8 @@ impl NodeMeter {
             resumed: 0,
             stored: c.stored.load(Acquire),
             rejoined: c.rejoined.load(Acquire),
+            // Before what it is a part of, which so is never less.
+            handed_on: c.handed_on.load(Acquire),
             delivered: c.delivered.load(Acquire),
             given_back: c.given_back.load(Acquire),
             redelivered: 0,
@@ -338,6 +416,12 @@ impl NodeMeter {
             labels: c.labels.read(),
             drift: c.drift.read(),
             figures: c.figures.read(),
+            keys: c
+                .keys
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            breakers: c.breakers.by_key(),
             gaps: c.gaps.read(),
             latency: c.latency.read(),
             buffer: *c.buffer.lock().unwrap_or_else(PoisonError::into_inner),

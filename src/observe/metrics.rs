@@ -1,11 +1,16 @@
-//! The metrics, in the text format of Prometheus (0.0.4). This page is their catalogue.
+//! The metrics, in the text format of Prometheus (0.0.4). This page is their catalogue, for
+//! OpenTelemetry too.
+
+mod otlp;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::histogram::BOUNDS_US;
+use super::histogram::{BOUNDS_US, HistogramReading};
 use super::reading::{BufferReading, NodeReading, Reading};
-use super::{NodeKind, Observer, RunState};
+use super::{KeyFigures, NodeKind, Observer, RunState};
+
+pub use otlp::{Instance, render as render_otlp};
 
 /// The content type to serve [`render`]'s answer with.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -186,6 +191,32 @@ const PER_REASON: [PerReason; 5] = [
     },
 ];
 
+type PerKey = (&'static str, &'static str, fn(&KeyFigures) -> f64);
+
+#[allow(clippy::cast_precision_loss)]
+const PER_KEY: [PerKey; 4] = [
+    (
+        "trunkline_key_budget_allowed",
+        "Events that may go in the current window of the key's budget.",
+        |key| key.allowed as f64,
+    ),
+    (
+        "trunkline_key_budget_used",
+        "Events that went in the current window of the key's budget.",
+        |key| key.used as f64,
+    ),
+    (
+        "trunkline_key_waiting_events",
+        "Events of the key that have no answer yet.",
+        |key| key.waiting as f64,
+    ),
+    (
+        "trunkline_key_oldest_waiting_seconds",
+        "For how long the oldest of them is here.",
+        |key| key.oldest,
+    ),
+];
+
 /// Counters are exact in Prometheus up to 2^53 as well.
 #[allow(clippy::cast_precision_loss)]
 #[allow(clippy::unnecessary_wraps)]
@@ -209,6 +240,29 @@ fn buffer(node: &NodeReading, figure: fn(BufferReading) -> u64) -> Option<f64> {
 pub fn render(observers: &[Observer]) -> String {
     let readings: Vec<Reading> = observers.iter().map(Observer::read).collect();
     let mut page = Page(String::with_capacity(16 * 1024));
+    walk(&readings, &mut page);
+    page.0
+}
+
+/// What the catalogue is written into. Samples stand behind their family.
+trait Sheet {
+    /// A family begins: of kind `counter`, `gauge` or `histogram`.
+    fn family(&mut self, name: &'static str, kind: &'static str, help: &'static str);
+
+    /// A figure of a counter or gauge.
+    fn sample(&mut self, name: &'static str, labels: &[(&str, &str)], value: f64);
+
+    /// All of a histogram.
+    fn histogram(
+        &mut self,
+        name: &'static str,
+        labels: &[(&str, &str)],
+        reading: &HistogramReading,
+    );
+}
+
+/// Every family with every sample, in the order of this page.
+fn walk(readings: &[Reading], page: &mut impl Sheet) {
     let nodes = || {
         readings
             .iter()
@@ -220,7 +274,7 @@ pub fn render(observers: &[Observer]) -> String {
         "gauge",
         "1 while the pipeline runs or drains.",
     );
-    for reading in &readings {
+    for reading in readings {
         let up = matches!(reading.state, RunState::Running | RunState::Draining);
         page.sample(
             "trunkline_up",
@@ -265,9 +319,9 @@ pub fn render(observers: &[Observer]) -> String {
             }
         }
     }
-    page.latencies(nodes());
-    page.alerts(&readings);
-    page.0
+    keys(page, nodes);
+    latencies(page, nodes());
+    alerts(page, readings);
 }
 
 fn labels<'a>(reading: &'a Reading, node: &'a NodeReading) -> [(&'static str, &'a str); 3] {
@@ -293,14 +347,42 @@ fn kind(node: &NodeReading) -> (&'static str, &'static str) {
 /// Writing to a `String` does not fail, so the results of `write!` are not looked at here.
 struct Page(String);
 
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+impl Sheet for Page {
+    fn family(&mut self, name: &'static str, kind: &'static str, help: &'static str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
-        self.0.push_str(name);
-        self.0.push('{');
+    fn sample(&mut self, name: &'static str, labels: &[(&str, &str)], value: f64) {
+        self.line(name, "", labels, value);
+    }
+
+    fn histogram(
+        &mut self,
+        name: &'static str,
+        labels: &[(&str, &str)],
+        reading: &HistogramReading,
+    ) {
+        let bounds = BOUNDS_US.iter().map(|us| seconds(*us).to_string());
+        let bounds = bounds.chain(["+Inf".to_owned()]);
+        for (bound, count) in bounds.zip(&reading.cumulative) {
+            let mut labels = labels.to_vec();
+            labels.push(("le", &bound));
+            let count = whole(*count).unwrap_or_default();
+            self.line(name, "_bucket", &labels, count);
+        }
+        let count = whole(reading.count()).unwrap_or_default();
+        self.line(name, "_sum", labels, reading.sum_seconds);
+        self.line(name, "_count", labels, count);
+    }
+}
+
+fn seconds(micros: u64) -> f64 {
+    std::time::Duration::from_micros(micros).as_secs_f64()
+}
+
+impl Page {
+    fn line(&mut self, name: &str, end: &str, labels: &[(&str, &str)], value: f64) {
+        let _ = write!(self.0, "{name}{end}{{");
         for (i, (label, value)) in labels.iter().enumerate() {
             let comma = if i > 0 { "," } else { "" };
             let _ = write!(self.0, "{comma}{label}=\"");
@@ -322,63 +404,78 @@ impl Page {
             }
         }
     }
+}
 
-    fn latencies<'a>(&mut self, nodes: impl Iterator<Item = (&'a Reading, &'a NodeReading)>) {
-        const NAME: &str = "trunkline_batch_latency_seconds";
-        self.family(
-            NAME,
-            "histogram",
-            "Time to an answer per batch, all attempts included.",
-        );
-        let bounds: Vec<String> = BOUNDS_US
-            .iter()
-            .map(|us| (std::time::Duration::from_micros(*us).as_secs_f64()).to_string())
-            .chain(["+Inf".to_owned()])
-            .collect();
-        for (reading, node) in nodes.filter(|(_, node)| node.latency.count() > 0) {
-            let [pipeline, name, component] = labels(reading, node);
-            for (bound, count) in bounds.iter().zip(&node.latency.cumulative) {
-                let labels = [pipeline, name, component, ("le", bound)];
-                let count = whole(*count).unwrap_or_default();
-                self.sample("trunkline_batch_latency_seconds_bucket", &labels, count);
+/// Of keys with limits of their own, such as organisations.
+fn keys<'a, I>(page: &mut impl Sheet, nodes: impl Fn() -> I)
+where
+    I: Iterator<Item = (&'a Reading, &'a NodeReading)>,
+{
+    for (name, help, figure) in PER_KEY {
+        page.family(name, "gauge", help);
+        for (reading, node) in nodes() {
+            let [pipeline, named, component] = labels(reading, node);
+            for (key, figures) in &node.keys {
+                let labels = [pipeline, named, component, ("key", key)];
+                page.sample(name, &labels, figure(figures));
             }
-            let (base, count) = (labels(reading, node), whole(node.latency.count()));
-            let sum = node.latency.sum_seconds;
-            self.sample("trunkline_batch_latency_seconds_sum", &base, sum);
-            self.sample(
-                "trunkline_batch_latency_seconds_count",
-                &base,
-                count.unwrap_or_default(),
-            );
         }
     }
+    const STATE: &str = "trunkline_key_breaker_state";
+    page.family(
+        STATE,
+        "gauge",
+        "The circuit breaker of the key: 0 closed, 1 half-open, 2 open.",
+    );
+    for (reading, node) in nodes() {
+        let [pipeline, named, component] = labels(reading, node);
+        for (key, state) in &node.breakers {
+            let labels = [pipeline, named, component, ("key", key)];
+            page.sample(STATE, &labels, whole(state.figure()).unwrap_or_default());
+        }
+    }
+}
 
-    fn alerts(&mut self, readings: &[Reading]) {
-        let families = [
-            ("trunkline_alert", "gauge", "1 while the alert is raised."),
-            (
-                "trunkline_alerts_raised_total",
-                "counter",
-                "How often the alert was raised.",
-            ),
-        ];
-        for (i, (name, kind, help)) in families.into_iter().enumerate() {
-            self.family(name, kind, help);
-            for reading in readings {
-                for (alert, raised) in &reading.alerts {
-                    let node = alert.node.as_deref().unwrap_or("");
-                    let labels = [
-                        ("pipeline", &*reading.pipeline),
-                        ("node", node),
-                        ("alert", alert.name),
-                    ];
-                    let figure = if i == 0 {
-                        u64::from(alert.active)
-                    } else {
-                        *raised
-                    };
-                    self.sample(name, &labels, whole(figure).unwrap_or_default());
-                }
+fn latencies<'a>(
+    page: &mut impl Sheet,
+    nodes: impl Iterator<Item = (&'a Reading, &'a NodeReading)>,
+) {
+    const NAME: &str = "trunkline_batch_latency_seconds";
+    page.family(
+        NAME,
+        "histogram",
+        "Time to an answer per batch, all attempts included.",
+    );
+    for (reading, node) in nodes.filter(|(_, node)| node.latency.count() > 0) {
+        page.histogram(NAME, &labels(reading, node), &node.latency);
+    }
+}
+
+fn alerts(page: &mut impl Sheet, readings: &[Reading]) {
+    let families = [
+        ("trunkline_alert", "gauge", "1 while the alert is raised."),
+        (
+            "trunkline_alerts_raised_total",
+            "counter",
+            "How often the alert was raised.",
+        ),
+    ];
+    for (i, (name, kind, help)) in families.into_iter().enumerate() {
+        page.family(name, kind, help);
+        for reading in readings {
+            for (alert, raised) in &reading.alerts {
+                let node = alert.node.as_deref().unwrap_or("");
+                let labels = [
+                    ("pipeline", &*reading.pipeline),
+                    ("node", node),
+                    ("alert", alert.name),
+                ];
+                let figure = if i == 0 {
+                    u64::from(alert.active)
+                } else {
+                    *raised
+                };
+                page.sample(name, &labels, whole(figure).unwrap_or_default());
             }
         }
     }

@@ -1,12 +1,13 @@
 //! What an observer's counters held at one moment: the ledger and the metrics are made from it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::alert::Alert;
 use super::breaker::BreakerState;
 use super::gap::Told;
 use super::histogram::HistogramReading;
-use super::{NodeKind, RunState};
+use super::{KeyFigures, NodeKind, RunState};
 
 pub(super) struct Reading {
     pub(super) pipeline: String,
@@ -27,6 +28,8 @@ pub(super) struct NodeReading {
     pub(super) stored: u64,
     pub(super) rejoined: u64,
     pub(super) delivered: u64,
+    /// Of those delivered, how many went to another node out of a sink.
+    pub(super) handed_on: u64,
     pub(super) given_back: u64,
     pub(super) redelivered: u64,
     pub(super) retries: u64,
@@ -38,6 +41,8 @@ pub(super) struct NodeReading {
     pub(super) labels: BTreeMap<String, u64>,
     pub(super) drift: BTreeMap<String, u64>,
     pub(super) figures: BTreeMap<String, u64>,
+    pub(super) keys: BTreeMap<String, KeyFigures>,
+    pub(super) breakers: BTreeMap<Arc<str>, BreakerState>,
     pub(super) gaps: Told,
     pub(super) latency: HistogramReading,
     pub(super) buffer: Option<BufferReading>,

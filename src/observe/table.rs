@@ -57,7 +57,8 @@ const COLUMNS: [Column; 7] = [
 ];
 
 /// `n` with a comma between groups of three digits.
-pub(super) fn thousands(n: u64) -> String {
+#[must_use]
+pub fn thousands(n: u64) -> String {
     grouped(n.into())
 }
 

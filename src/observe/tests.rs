@@ -122,6 +122,30 @@ fn copies_that_fail_together_go_back_as_one() {
 }
 
 #[test]
+fn what_comes_out_of_a_sink_is_delivered_where_it_goes() {
+    let run = run();
+    run.source.received(10, 0);
+    run.source.delivered(10, 0);
+    run.fan.received(10, 0);
+    run.fan.delivered(10, 0);
+    run.unique.received(10, 0);
+    run.unique.delivered(10, 0);
+    // Two came late, after they had been given back: they were made once more, and ended here.
+    run.first.received(10, 0);
+    run.first.created(2);
+    run.first.delivered(12, 0);
+    // A status of each goes on to the second sink.
+    run.first.created(10);
+    run.first.handed_on(10, 0);
+    run.second.received(10, 0);
+    run.second.delivered(10, 0);
+    run.observer.set_state(RunState::Stopped);
+    let ledger = run.observer.ledger();
+    assert_eq!(ledger.adds_up(), Ok(()));
+    assert_eq!((ledger.whole.created, ledger.whole.delivered), (12, 22));
+}
+
+#[test]
 fn what_is_inside_is_held_while_running_and_missing_after_a_stop() {
     let run = run();
     pass(&run);

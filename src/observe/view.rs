@@ -16,6 +16,34 @@ pub trait View: Any + Send + Sync {
     /// there is something costs nothing: work is done when the future is polled.
     fn answer(self: Arc<Self>, path: &str, query: &Query)
     -> Option<BoxFuture<'static, ViewAnswer>>;
+
+    /// Methods besides GET that this path has, such as `POST`. Default: none, it only shows.
+    fn methods(&self, _path: &str) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Does what is asked for with one of [`View::methods`].
+    fn act(self: Arc<Self>, _act: Act) -> BoxFuture<'static, ViewAnswer> {
+        let detail = "this path is read with GET";
+        Box::pin(std::future::ready(ViewAnswer::problem(405, detail, None)))
+    }
+}
+
+/// What a view is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Act {
+    /// One of [`View::methods`].
+    pub method: &'static str,
+    /// Below `/api/v1/`, decoded.
+    pub path: String,
+    /// What stands behind the `?`, decoded.
+    pub query: Vec<(String, String)>,
+    /// The `Content-Type`, as it came.
+    pub content_type: Option<String>,
+    /// The `Idempotency-Key`: what is asked for again with the same one is not done again.
+    pub idempotency_key: Option<String>,
+    /// The body, of at most 512,000 bytes.
+    pub body: Vec<u8>,
 }
 
 /// What a view answers.
@@ -27,6 +55,8 @@ pub struct ViewAnswer {
     pub content_type: &'static str,
     /// The body.
     pub body: Vec<u8>,
+    /// Further headers, such as `retry-after`.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// Of errors, as RFC 9457 has it.
@@ -40,6 +70,7 @@ impl ViewAnswer {
             status: 200,
             content_type,
             body,
+            headers: Vec::new(),
         }
     }
 
@@ -52,11 +83,27 @@ impl ViewAnswer {
         }
     }
 
+    /// 200 becomes another status, such as 201.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
     /// An error as RFC 9457 has it, with the member `parameter` where one of the query is wrong.
     #[must_use]
     pub fn problem(status: u16, detail: &str, parameter: Option<&str>) -> Self {
         let title = match status {
             400 => "Bad Request",
+            401 => "Unauthorized",
+            403 => "Forbidden",
+            405 => "Method Not Allowed",
+            413 => "Payload Too Large",
+            415 => "Unsupported Media Type",
+            422 => "Unprocessable Content",
+            429 => "Too Many Requests",
+            502 => "Bad Gateway",
+            504 => "Gateway Timeout",
             404 => "Not Found",
             409 => "Conflict",
             503 => "Service Unavailable",
@@ -75,7 +122,29 @@ impl ViewAnswer {
             status,
             content_type: PROBLEM,
             body: problem.to_string().into_bytes(),
+            headers: Vec::new(),
         }
+    }
+
+    /// The same with another header. A value that no header can carry is left out.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.headers.push((name, value.to_string()));
+        self
+    }
+
+    /// A problem gets further members, such as a `type` of its own. Nothing happens to what is no JSON
+    /// object.
+    #[must_use]
+    pub fn with_members(mut self, members: serde_json::Value) -> Self {
+        let body = serde_json::from_slice::<serde_json::Value>(&self.body).ok();
+        if let (Some(serde_json::Value::Object(mut body)), serde_json::Value::Object(members)) =
+            (body, members)
+        {
+            body.extend(members);
+            self.body = serde_json::Value::Object(body).to_string().into_bytes();
+        }
+        self
     }
 }
 

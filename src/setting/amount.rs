@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Node, Setting, Value, wrong_type};
+use super::{Node, Setting, Shape, Value, wrong_type};
 use crate::diagnostic::Report;
 
 /// Ten years: past it a duration is a mistake, and adding it to a clock could overflow.
@@ -19,6 +19,14 @@ const TIME_UNITS: &[(&str, u64)] = &[
 
 impl Setting for Duration {
     const EXPECTED: &'static str = "a duration";
+
+    fn shape() -> Shape {
+        Shape::Duration
+    }
+
+    fn told(&self) -> Option<serde_json::Value> {
+        Some(duration_told(*self).into())
+    }
 
     /// `500ms`, `2s`, `5m`, `1h`, `1d`, or several from large to small: `1m30s`. Never a bare
     /// number, which would leave the unit to guessing.
@@ -43,6 +51,19 @@ impl Setting for Duration {
         report.error("bad-duration", node.span, message).hint(hint);
         None
     }
+}
+
+/// As a file would say it: `1m30s`.
+fn duration_told(duration: Duration) -> String {
+    let mut rest = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut told = String::new();
+    for (unit, each) in TIME_UNITS.iter().rev() {
+        if rest >= *each {
+            told.push_str(&format!("{}{unit}", rest / each));
+            rest %= each;
+        }
+    }
+    if told.is_empty() { "0s".into() } else { told }
 }
 
 #[derive(Debug, PartialEq)]
@@ -119,6 +140,14 @@ impl Size {
 impl Setting for Size {
     const EXPECTED: &'static str = "a size";
 
+    fn shape() -> Shape {
+        Shape::Size
+    }
+
+    fn told(&self) -> Option<serde_json::Value> {
+        Some(size_told(self.0).into())
+    }
+
     fn read(node: &Node, report: &mut Report) -> Option<Size> {
         const FORMS: &str = "write a size as `64KiB`, `10MB`, `1GiB` or a whole number of bytes";
         let size = match node.untexted() {
@@ -135,6 +164,16 @@ impl Setting for Size {
             report.error("bad-size", node.span, message).hint(FORMS);
         }
         size.map(Size)
+    }
+}
+
+/// As a file would say it, in the largest unit that leaves nothing over: `64KiB`.
+fn size_told(bytes: u64) -> String {
+    let whole = |each: u64| bytes >= each && bytes.is_multiple_of(each);
+    let mut units = SIZE_UNITS.iter().rev();
+    match units.find(|(name, each)| name.ends_with("iB") && whole(*each)) {
+        Some((unit, each)) => format!("{}{unit}", bytes / each),
+        None => format!("{bytes}B"),
     }
 }
 
@@ -155,6 +194,14 @@ pub struct Share(pub f64);
 
 impl Setting for Share {
     const EXPECTED: &'static str = "a share";
+
+    fn shape() -> Shape {
+        Shape::Share
+    }
+
+    fn told(&self) -> Option<serde_json::Value> {
+        Some(self.0.into())
+    }
 
     fn read(node: &Node, report: &mut Report) -> Option<Share> {
         const FORMS: &str = "write a share as `5%` or `0.05`, from 0 to 1";

@@ -1,6 +1,6 @@
 //! A mapping that is being read, field by field.
 
-use super::{Key, Node, Setting, wrong_type};
+use super::{Key, Node, Setting, Shape, Sketch, wrong_type};
 use crate::diagnostic::{Entry, Report, Span, nearest, quote};
 
 /// Reads one mapping. It remembers which fields were asked for; [`Fields::finish`] reports the
@@ -23,6 +23,8 @@ pub struct Fields<'a> {
     what: String,
     asked: Vec<&'static str>,
     open: bool,
+    /// Of a tree that no file says: where it is left what was asked for.
+    sketch: Option<&'a Sketch>,
     report: &'a mut Report,
 }
 
@@ -36,6 +38,10 @@ impl<'a> Fields<'a> {
             }
             return None;
         };
+        let sketch = node.sketch.as_ref();
+        if let Some(sketch) = sketch {
+            sketch.enter();
+        }
         let (span, what, asked) = (node.span, what.to_owned(), Vec::new());
         Some(Fields {
             entries,
@@ -43,6 +49,7 @@ impl<'a> Fields<'a> {
             what,
             asked,
             open: false,
+            sketch,
             report,
         })
     }
@@ -56,12 +63,43 @@ impl<'a> Fields<'a> {
         if !self.asked.contains(&name) {
             self.asked.push(name);
         }
+        if let Some(sketch) = self.sketch {
+            sketch.note(name, |asked| asked.known = true);
+        }
         self.find(name).map(|(_, node)| node)
+    }
+
+    /// Says what a field takes, for the schema of the file, where its node is read by hand or its
+    /// type takes more than is meant. Nothing is read here, and the field does not count as known.
+    pub fn takes(&self, name: &'static str, shape: impl FnOnce() -> Shape) {
+        if let Some(sketch) = self.sketch {
+            sketch.note(name, |asked| asked.takes(shape()));
+        }
+    }
+
+    /// What the type of a field takes; [`Fields::takes`] says it better.
+    fn typed(&self, name: &'static str, shape: impl FnOnce() -> Shape) {
+        if let Some(sketch) = self.sketch {
+            sketch.note(name, |asked| asked.typed(shape()));
+        }
+    }
+
+    /// Says what each value of a mapping with free names is, for the schema of the file.
+    pub fn all_take(&self, shape: impl FnOnce() -> Shape) {
+        if let Some(sketch) = self.sketch {
+            sketch.every(shape());
+        }
     }
 
     /// A field that means nothing here counts as known where a variable fills it or leaves it empty,
     /// so that one file can serve several purposes. Written out it stays unknown.
     pub fn spare(&mut self, name: &'static str) {
+        if let Some(sketch) = self.sketch {
+            sketch.note(name, |asked| {
+                asked.typed(Shape::Reference);
+                asked.known = true;
+            });
+        }
         let found = self.find(name);
         if found.is_some_and(|(_, node)| node.from_variable || node.is_unset()) {
             self.node(name);
@@ -71,6 +109,9 @@ impl<'a> Fields<'a> {
     /// The node of a field; an error (`missing-field`) if it is not there.
     pub fn required_node(&mut self, name: &'static str) -> Option<&'a Node> {
         let node = self.node(name);
+        if let Some(sketch) = self.sketch {
+            sketch.note(name, |asked| asked.required = true);
+        }
         if node.is_none() {
             let message = format!("{} needs the field `{name}`", self.what);
             // A misspelt field is reported as unknown with its hint when the mapping is finished.
@@ -81,29 +122,36 @@ impl<'a> Fields<'a> {
 
     /// A field without a default: `missing-field` if absent, the type's own error if wrong.
     pub fn required<T: Setting>(&mut self, name: &'static str) -> Option<T> {
+        self.typed(name, T::shape);
         let node = self.required_node(name)?;
         T::read(node, self.report)
     }
 
     /// A field that may be absent. `None` is also what a wrong value gives, which is reported.
     pub fn optional<T: Setting>(&mut self, name: &'static str) -> Option<T> {
+        self.typed(name, T::shape);
         let node = self.node(name)?;
         T::read(node, self.report)
     }
 
     /// A field that may be absent, or empty: what `"${NAME:-}"` leaves of a variable that is not set.
     pub fn filled<T: Setting>(&mut self, name: &'static str) -> Option<T> {
+        self.typed(name, T::shape);
         let node = self.node(name).filter(|node| !node.is_unset())?;
         T::read(node, self.report)
     }
 
     /// A field with a default, which also stands in for a wrong value (which is reported).
     pub fn or<T: Setting>(&mut self, name: &'static str, default: T) -> T {
+        if let Some(sketch) = self.sketch {
+            sketch.note(name, |asked| asked.default = default.told());
+        }
         self.optional(name).unwrap_or(default)
     }
 
     /// One of a closed set of words; see [`super::choice`].
     pub fn choice<T: Clone>(&mut self, name: &'static str, choices: &[(&str, T)]) -> Option<T> {
+        self.typed(name, || Shape::words(choices));
         let node = self.node(name)?;
         super::choice(node, self.report, choices)
     }
@@ -169,6 +217,9 @@ impl<'a> Fields<'a> {
     /// All fields as they are, for mappings whose names are free; every field counts as known.
     pub fn entries(&mut self) -> &'a [(Key, Node)] {
         self.open = true;
+        if let Some(sketch) = self.sketch {
+            sketch.open();
+        }
         self.entries
     }
 

@@ -1,12 +1,20 @@
 //! Paths into events, as settings.
 
 use super::text::inside;
-use super::{Node, Setting};
+use super::{Node, Setting, Shape};
 use crate::diagnostic::Report;
 use crate::event::Path;
 
 impl Setting for Path {
     const EXPECTED: &'static str = "a path to a field";
+
+    fn shape() -> Shape {
+        Shape::Text(Self::EXPECTED)
+    }
+
+    fn told(&self) -> Option<serde_json::Value> {
+        Some(self.to_string().into())
+    }
 
     fn read(node: &Node, report: &mut Report) -> Option<Path> {
         let text = String::read(node, report)?;

@@ -1,12 +1,20 @@
 //! Typed reading of single values: the basic types, lists of them, and closed sets of words.
 
-use super::{Node, Value};
+use super::{Node, Shape, Value};
 use crate::diagnostic::{Entry, Report, nearest};
 
 /// A type that a field can have.
 pub trait Setting: Sized {
     /// What the field takes, for "expected ..., found ...": with its article, in a few words.
     const EXPECTED: &'static str;
+
+    /// What the field takes, for the schema of the file.
+    fn shape() -> Shape;
+
+    /// The value as a file would say it, for the schema; `None` where it says nothing.
+    fn told(&self) -> Option<serde_json::Value> {
+        None
+    }
 
     /// The value, or `None` after writing into `report` why it is none. A value that came from a
     /// variable must not be in the message: [`Node::shown`] takes care of it.
@@ -64,6 +72,14 @@ fn all_of<T>(choices: &[(&str, T)]) -> String {
 impl Setting for bool {
     const EXPECTED: &'static str = "`true` or `false`";
 
+    fn shape() -> Shape {
+        Shape::Bool
+    }
+
+    fn told(&self) -> Option<serde_json::Value> {
+        Some((*self).into())
+    }
+
     fn read(node: &Node, report: &mut Report) -> Option<bool> {
         match node.untexted() {
             Value::Bool(value) => Some(*value),
@@ -86,6 +102,14 @@ impl Setting for bool {
 
 impl Setting for i64 {
     const EXPECTED: &'static str = "a whole number";
+
+    fn shape() -> Shape {
+        Shape::from(i64::MIN)
+    }
+
+    fn told(&self) -> Option<serde_json::Value> {
+        Some((*self).into())
+    }
 
     fn read(node: &Node, report: &mut Report) -> Option<i64> {
         match node.untexted() {
@@ -122,6 +146,16 @@ macro_rules! unsigned {
         impl Setting for $kind {
             const EXPECTED: &'static str = "a whole number";
 
+            fn shape() -> Shape {
+                let least = i64::try_from(<$kind>::MIN).unwrap_or(0);
+                let most = i64::try_from(<$kind>::MAX).unwrap_or(i64::MAX);
+                Shape::Int { least, most }
+            }
+
+            fn told(&self) -> Option<serde_json::Value> {
+                Some((*self).into())
+            }
+
             fn read(node: &Node, report: &mut Report) -> Option<$kind> {
                 let wide = i64::read(node, report)?;
                 let value = <$kind>::try_from(wide).ok();
@@ -138,6 +172,14 @@ unsigned!(u16, u32, u64, usize);
 
 impl Setting for f64 {
     const EXPECTED: &'static str = "a number";
+
+    fn shape() -> Shape {
+        Shape::Number
+    }
+
+    fn told(&self) -> Option<serde_json::Value> {
+        Some((*self).into())
+    }
 
     fn read(node: &Node, report: &mut Report) -> Option<f64> {
         match node.untexted() {
@@ -160,6 +202,14 @@ impl Setting for f64 {
 impl Setting for String {
     const EXPECTED: &'static str = "text";
 
+    fn shape() -> Shape {
+        Shape::Text(Self::EXPECTED)
+    }
+
+    fn told(&self) -> Option<serde_json::Value> {
+        (!self.is_empty()).then(|| self.as_str().into())
+    }
+
     fn read(node: &Node, report: &mut Report) -> Option<String> {
         if let Some(text) = node.as_text() {
             return Some(text.to_owned());
@@ -174,6 +224,15 @@ impl Setting for String {
 
 impl<T: Setting> Setting for Vec<T> {
     const EXPECTED: &'static str = "a list";
+
+    fn shape() -> Shape {
+        T::shape().list()
+    }
+
+    fn told(&self) -> Option<serde_json::Value> {
+        let all: Option<Vec<_>> = self.iter().map(T::told).collect();
+        all.filter(|all| !all.is_empty()).map(Into::into)
+    }
 
     fn read(node: &Node, report: &mut Report) -> Option<Vec<T>> {
         let Some(items) = node.as_list() else {
@@ -197,6 +256,10 @@ pub struct OneOrMany<T>(pub Vec<T>);
 
 impl<T: Setting> Setting for OneOrMany<T> {
     const EXPECTED: &'static str = "one value or a list";
+
+    fn shape() -> Shape {
+        T::shape().or(T::shape().list())
+    }
 
     fn read(node: &Node, report: &mut Report) -> Option<OneOrMany<T>> {
         match node.as_list() {

@@ -336,3 +336,34 @@ fn choices() {
         ("unknown-value", "one of `block`, `drop_newest`".to_owned())
     );
 }
+
+#[test]
+fn what_is_told_of_a_default_reads_as_the_same() {
+    fn again<T: Setting + PartialEq + std::fmt::Debug>(value: T) -> String {
+        let told = value.told().unwrap();
+        let node = text(told.as_str().unwrap());
+        let mut report = Report::new("f");
+        assert_eq!(T::read(&node, &mut report).as_ref(), Some(&value), "{told}");
+        told.as_str().unwrap().to_owned()
+    }
+    for (millis, told) in [
+        (0, "0s"),
+        (1, "1ms"),
+        (60_000, "1m"),
+        (90_500, "1m30s500ms"),
+        (86_400_000, "1d"),
+    ] {
+        assert_eq!(again(Duration::from_millis(millis)), told);
+    }
+    for (bytes, told) in [
+        (0, "0B"),
+        (1000, "1000B"),
+        (1 << 20, "1MiB"),
+        (3 << 29, "1536MiB"),
+    ] {
+        assert_eq!(again(Size(bytes)), told);
+    }
+    assert_eq!(again("x".to_owned()), "x");
+    assert_eq!(Share(0.25).told(), Some(0.25.into()));
+    assert_eq!(String::new().told(), None, "nothing stands in for it");
+}

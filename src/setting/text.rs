@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
 
-use super::{Node, Setting};
+use super::{Node, Setting, Shape};
 use crate::diagnostic::{Report, Span};
 
 /// The most memory that one compiled expression may take.
@@ -12,6 +12,14 @@ const PATTERN_BYTES: usize = 1 << 20;
 
 impl Setting for PathBuf {
     const EXPECTED: &'static str = "a path";
+
+    fn shape() -> Shape {
+        Shape::Text(Self::EXPECTED)
+    }
+
+    fn told(&self) -> Option<serde_json::Value> {
+        self.to_str().map(Into::into)
+    }
 
     fn read(node: &Node, report: &mut Report) -> Option<PathBuf> {
         let text = String::read(node, report)?;
@@ -59,6 +67,10 @@ impl fmt::Display for Secret {
 impl Setting for Secret {
     const EXPECTED: &'static str = "a secret";
 
+    fn shape() -> Shape {
+        Shape::Text(Self::EXPECTED)
+    }
+
     fn read(node: &Node, report: &mut Report) -> Option<Secret> {
         let Some(text) = node.as_text() else {
             // Not `wrong_type`: a secret in digits, written into the file, would be in the message.
@@ -98,6 +110,10 @@ impl Deref for Pattern {
 
 impl Setting for Pattern {
     const EXPECTED: &'static str = "a regular expression";
+
+    fn shape() -> Shape {
+        Shape::Text(Self::EXPECTED)
+    }
 
     fn read(node: &Node, report: &mut Report) -> Option<Pattern> {
         let text = String::read(node, report)?;
@@ -143,21 +159,12 @@ fn explain(drawn: &str) -> (String, Option<u32>) {
     (reason.unwrap_or("it does not parse").to_owned(), offset)
 }
 
-/// The place of the character `offset` of a scalar, where the scalar stands in the file letter by
-/// letter: plain (as long as its text) or quoted without escapes (longer by the two quotes).
+/// The place of the character `offset` of a scalar; the whole of it where that cannot be told.
 pub(super) fn inside(node: &Node, text: &str, offset: u32) -> Span {
-    let Span {
-        line,
-        column,
-        end_line,
-        end_column,
-    } = node.span;
-    let length = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-    if line != end_line || node.from_variable {
-        return node.span;
-    }
-    match end_column.saturating_sub(column).checked_sub(length) {
-        Some(quotes @ (0 | 2)) => Span::on_line(line, column + quotes / 2 + offset, 1),
-        _ => node.span,
-    }
+    let mut letters = text.char_indices().skip(offset as usize);
+    let at = letters.next().map_or(text.len(), |(at, _)| at);
+    let place = node.place_of(at, at).filter(|_| !node.from_variable);
+    place.map_or(node.span, |place| {
+        Span::on_line(place.line, place.column, 1)
+    })
 }

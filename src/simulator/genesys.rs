@@ -21,6 +21,7 @@ mod conversations;
 mod detail;
 mod directory;
 mod engine;
+mod faults;
 mod flat;
 mod interaction;
 mod messaging;
@@ -52,8 +53,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 
-pub use config::{Client, Config, Faults, Integration, Limits};
+pub use config::{Client, Config, Faults, Integration, Limits, SendFaults};
 pub use control::{Control, How};
+pub use faults::{Heard, SendFault};
 pub use oracle::{Counts, Fate, Shown, Told};
 
 use channel::Ending;

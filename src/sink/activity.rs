@@ -19,6 +19,10 @@
 //! is kept in the state store and committed with the answer. With `state: memory` it begins anew at
 //! each start; workers that share a Redis each show what they have seen since theirs.
 
+mod about;
+
+pub use about::ABOUT;
+
 mod board;
 mod config;
 mod conversation;
@@ -98,7 +102,8 @@ impl Config {
 /// # Errors
 /// Fatal when the state store cannot be read, or the history's token cannot be sent.
 pub async fn open(config: Config, context: &SinkContext) -> Result<Activity, Failure> {
-    open_at(config, context, Arc::new(Timestamp::now)).await
+    let wall = context.meter.wall().clone();
+    open_at(config, context, Arc::new(move || wall.now())).await
 }
 
 async fn open_at(config: Config, context: &SinkContext, now: Now) -> Result<Activity, Failure> {

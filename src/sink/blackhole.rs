@@ -1,6 +1,10 @@
 //! The sink `blackhole`: takes everything and keeps nothing. For dry runs and for measuring what
 //! comes before it.
 
+mod about;
+
+pub use about::ABOUT;
+
 use crate::event::Batch;
 use crate::failure::Failure;
 use crate::setting::Fields;

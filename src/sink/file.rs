@@ -5,6 +5,10 @@
 //! the file whole or not at all: what a write left halfway is cut off again, at once when the write
 //! fails and at the next opening after a crash.
 
+mod about;
+
+pub use about::ABOUT;
+
 use std::path::PathBuf;
 
 use crate::codec::{LineFile, LineFileSettings, LineSync, LineWriter, is_half_event};

@@ -18,11 +18,16 @@
 //!
 //! `line`: the line protocol. `lines`, `gather`: many lines as one request. `deliver`: its answer.
 
+mod about;
+
+pub use about::ABOUT;
+
 mod config;
 mod deliver;
 mod gather;
 mod line;
 mod lines;
+mod rehearsal;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;

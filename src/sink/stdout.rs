@@ -3,6 +3,10 @@
 //! `Ok` means that the operating system has taken the lines: they are in the pipe, the terminal or
 //! the file that the output was redirected to, and not yet necessarily read or on a disk.
 
+mod about;
+
+pub use about::ABOUT;
+
 use std::io::{self, ErrorKind, Write};
 
 use crate::codec::{LineWriter, Target};

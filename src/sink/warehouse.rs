@@ -13,6 +13,10 @@
 //! the way of a batch, the same for all. `pool` holds connections to servers, `thread` the embedded
 //! database, which blocks.
 
+mod about;
+
+pub use about::ABOUT;
+
 mod bigquery;
 mod completeness;
 mod config;
@@ -27,6 +31,7 @@ mod pool;
 mod postgres;
 mod redshift;
 mod refusal;
+mod rehearsal;
 mod row;
 mod schema;
 mod snowflake;

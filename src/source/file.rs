@@ -10,6 +10,10 @@
 //! without its line break waits for it. A renamed file keeps its place under its new name, if that
 //! is listed, too. Compressed files are read once they have kept still for one `poll`.
 
+mod about;
+
+pub use about::ABOUT;
+
 mod cursor;
 mod listing;
 mod opened;
@@ -23,6 +27,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::{Format, globs};
+use crate::clock::Wall;
 use crate::codec::{Compression, Feed, Limits};
 use crate::diagnostic::Span;
 use crate::event::PathSet;
@@ -121,6 +126,22 @@ impl Config {
         path.map(|_| config)
     }
 
+    /// The same, reading this once. Which files are wanted is asked where it is a folder.
+    pub(super) fn fed_from(&self, path: &std::path::Path) -> Self {
+        let is_folder = path.is_dir();
+        let kept = |patterns: &Vec<String>| match is_folder {
+            true => patterns.clone(),
+            false => Vec::new(),
+        };
+        Self {
+            path: path.to_owned(),
+            read: ReadMode::Once,
+            include: kept(&self.include),
+            exclude: kept(&self.exclude),
+            ..self.clone()
+        }
+    }
+
     fn check_patterns(&self, fields: &mut Fields<'_>) {
         for (name, patterns) in [("include", &self.include), ("exclude", &self.exclude)] {
             let items = fields.node(name).and_then(Node::as_list).unwrap_or(&[]);
@@ -146,7 +167,7 @@ fn refuse(reason: &str, span: Span, fields: &mut Fields<'_>) {
 }
 
 /// Opens the files as the source `node`. `paths` are those that the pipeline looks up; `cursor` is
-/// what the store keeps for this source.
+/// what the store keeps for this source, `wall` dates what is read.
 ///
 /// # Errors
 /// `Fatal` when the file or folder is not there.
@@ -156,6 +177,7 @@ pub fn open(
     paths: Arc<PathSet>,
     cursor: Vec<Checkpoint>,
     progress: Progress,
+    wall: Wall,
 ) -> Result<Box<dyn Source>, Failure> {
     let listing = listing(config)?;
     if config.read == ReadMode::Follow {
@@ -163,7 +185,7 @@ pub fn open(
     }
     let (config, source, shown) = (config.clone(), Arc::from(node), progress.clone());
     let feed = Feed::start(node, paths, None, move |outlet| {
-        Reading::new(config, listing, source, cursor, progress, outlet).run();
+        Reading::new(config, listing, source, cursor, progress, outlet, wall).run();
     })?;
     Ok(Box::new(FileSource {
         feed,

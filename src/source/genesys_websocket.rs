@@ -37,6 +37,10 @@
 //! checkpoint, sealed under a key that is derived from the OAuth client's secret. Workers that share
 //! a state store would take each other's, so there they are not kept.
 
+mod about;
+
+pub use about::ABOUT;
+
 mod board;
 mod config;
 mod fill;

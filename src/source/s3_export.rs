@@ -14,6 +14,10 @@
 //! is damaged is set aside with a dead letter, after the whole records before that; it is read again
 //! once its version changes, or, where it was denied, at the next look at everything.
 
+mod about;
+
+pub use about::ABOUT;
+
 mod config;
 mod fetching;
 mod flow;

@@ -4,6 +4,10 @@
 //! on from: what the engine had not delivered when the run ended is lost, unless the other end
 //! writes it again.
 
+mod about;
+
+pub use about::ABOUT;
+
 use std::io::{self, Read, Stdin};
 use std::sync::Arc;
 

@@ -135,14 +135,21 @@ impl Disk {
         })
     }
 
-    pub fn checkpoint(&self, source: &str, key: &[u8]) -> Result<Option<Vec<u8>>, Failure> {
+    /// The first of these sources that has a place in the input of this key, in one transaction.
+    pub fn checkpoint<S: AsRef<str>>(
+        &self,
+        sources: &[S],
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, Failure> {
         self.with(|database| {
             let table = database.begin_read()?.open_table(CHECKPOINTS)?;
-            let key = spaced(source, key);
-            let found = table.get(key.as_slice())?;
-            found
-                .map(|value| self.values.open_place(&key, value.value()))
-                .transpose()
+            for source in sources {
+                let key = spaced(source.as_ref(), key);
+                if let Some(value) = table.get(key.as_slice())? {
+                    return self.values.open_place(&key, value.value()).map(Some);
+                }
+            }
+            Ok(None)
         })
     }
 
@@ -221,8 +228,15 @@ impl Disk {
         // redb still panics on some kinds of damage; a broken file must stop the run with a
         // message, not the process with a backtrace.
         let result = catch_unwind(AssertUnwindSafe(|| {
-            self.ensure_open()?;
-            let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+            let open = || self.database.read().unwrap_or_else(PoisonError::into_inner);
+            let mut database = open();
+            if database.is_none() {
+                // Only here: whoever wants to change it waits for all who use it, and a commit uses
+                // it for as long as the disk takes.
+                drop(database);
+                self.ensure_open()?;
+                database = open();
+            }
             database.as_ref().map_or(Err(Error::DatabaseClosed), work)
         }));
         match result {

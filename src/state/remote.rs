@@ -71,6 +71,11 @@ pub(super) enum Request {
         source: String,
         answer: oneshot::Sender<Result<Vec<Checkpoint>, Failure>>,
     },
+    Place {
+        source: String,
+        key: Vec<u8>,
+        answer: oneshot::Sender<Result<Option<Vec<u8>>, Failure>>,
+    },
     Rows {
         node: Arc<str>,
         answer: std::sync::mpsc::Sender<Result<Rows, Failure>>,
@@ -223,6 +228,16 @@ impl Server {
                 let place = |(key, value)| Checkpoint { key, value };
                 let places = rows.map(|rows| rows.into_iter().map(place).collect());
                 let _ = answer.send(places);
+            }
+            Request::Place {
+                source,
+                key,
+                answer,
+            } => {
+                let mut cmd = redis::cmd("HGET");
+                cmd.arg(self.names.places(&source)).arg(key);
+                let found = self.link.hold(&cmd, || !answer.is_closed()).await;
+                let _ = answer.send(found.and_then(read));
             }
             Request::Rows { node, answer } => {
                 let key = self.names.rows(&node);

@@ -2,7 +2,8 @@ mod sealed;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::FutureExt;
 use redb::{Database, StorageBackend};
@@ -88,6 +89,10 @@ async fn keeps_the_promises(store: &Store) {
     );
     assert_eq!(store.checkpoint("exports", b"f3").await.unwrap(), None);
     assert_eq!(store.checkpoint("export", b"sf1").await.unwrap(), None);
+    let found = store.first_checkpoint(&["nobody", "exports", "exports2"], b"f2");
+    assert_eq!(found.await.unwrap().unwrap(), b"5");
+    let found = store.first_checkpoint(&["nobody", "export"], b"f2");
+    assert_eq!(found.await.unwrap(), None);
     let both = [place("f1", "11"), place("f2", "5")];
     assert_eq!(store.checkpoints("exports").await.unwrap(), both);
 
@@ -241,16 +246,40 @@ async fn damage_is_a_failure_that_names_the_file() {
     assert!(look().unwrap());
 }
 
-/// A file whose writes fail while the disk is "full".
+/// A file whose writes fail while the disk is "full", and which is not synced while it is "busy".
+#[derive(Clone, Debug, Default)]
+struct Trouble {
+    full: Arc<AtomicBool>,
+    busy: Arc<Mutex<()>>,
+    syncs: Arc<AtomicUsize>,
+}
+
 #[derive(Debug)]
 struct Failing {
     file: redb::backends::FileBackend,
-    full: Arc<AtomicBool>,
+    trouble: Trouble,
+}
+
+impl Trouble {
+    fn store(&self, dir: &Path) -> Store {
+        let trouble = self.clone();
+        let opener = move |path: &Path| -> Result<Database, redb::Error> {
+            let mut options = std::fs::OpenOptions::new();
+            let file = options.read(true).write(true).create(true).truncate(false);
+            let backend = Failing {
+                file: redb::backends::FileBackend::new(file.open(path)?)?,
+                trouble: trouble.clone(),
+            };
+            Ok(Database::builder().create_with_backend(backend)?)
+        };
+        let disk = Disk::open_with(dir.join("state.redb"), Box::new(opener), None);
+        Store::on_disk(disk.unwrap()).unwrap()
+    }
 }
 
 impl Failing {
     fn space(&self) -> std::io::Result<()> {
-        match self.full.load(Ordering::SeqCst) {
+        match self.trouble.full.load(Ordering::SeqCst) {
             true => Err(std::io::ErrorKind::StorageFull.into()),
             false => Ok(()),
         }
@@ -270,6 +299,8 @@ impl StorageBackend for Failing {
     }
     fn sync_data(&self) -> std::io::Result<()> {
         self.space()?;
+        self.trouble.syncs.fetch_add(1, Ordering::SeqCst);
+        drop(self.trouble.busy.lock().unwrap());
         self.file.sync_data()
     }
     fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
@@ -284,26 +315,15 @@ impl StorageBackend for Failing {
 #[tokio::test]
 async fn a_full_disk_is_fatal_and_what_was_noted_is_kept() {
     let dir = tempfile::tempdir().unwrap();
-    let full = Arc::new(AtomicBool::new(false));
-    let told = full.clone();
-    let opener = move |path: &Path| -> Result<Database, redb::Error> {
-        let mut options = std::fs::OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false);
-        let backend = Failing {
-            file: redb::backends::FileBackend::new(file.open(path)?)?,
-            full: told.clone(),
-        };
-        Ok(Database::builder().create_with_backend(backend)?)
-    };
-    let path = dir.path().join("state.redb");
-    let store = Store::on_disk(Disk::open_with(path, Box::new(opener), None).unwrap()).unwrap();
+    let trouble = Trouble::default();
+    let store = trouble.store(dir.path());
     let table = store.table("t");
     table.note(1, put("a", "1"));
     store.commit(vec![1], vec![]).await.unwrap();
 
     table.note(2, put("a", "2"));
     table.note_soon(put("b", "1"));
-    full.store(true, Ordering::SeqCst);
+    trouble.full.store(true, Ordering::SeqCst);
     for _ in 0..2 {
         let failure = store.commit(vec![2], vec![]).await.unwrap_err();
         assert_eq!(reason(&failure), "state_io");
@@ -312,11 +332,37 @@ async fn a_full_disk_is_fatal_and_what_was_noted_is_kept() {
     // What comes later is made after what failed.
     table.note(2, put("a", "3"));
     assert_eq!(store.pending(), 3);
-    full.store(false, Ordering::SeqCst);
+    trouble.full.store(false, Ordering::SeqCst);
     expect(&table, [("a", "1")]);
     store.commit(vec![2], vec![]).await.unwrap();
     expect(&table, [("a", "3"), ("b", "1")]);
     assert_eq!(store.pending(), 0);
+}
+
+#[tokio::test]
+async fn a_look_does_not_wait_for_a_commit_under_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let trouble = Trouble::default();
+    let store = trouble.store(dir.path());
+    let row = |value| vec![("s".into(), place("k", value))];
+    store.commit(Vec::new(), row("1")).await.unwrap();
+
+    let (busy, syncs) = (
+        trouble.busy.lock().unwrap(),
+        trouble.syncs.load(Ordering::SeqCst),
+    );
+    let mut commit = std::pin::pin!(store.commit(Vec::new(), row("2")));
+    while trouble.syncs.load(Ordering::SeqCst) == syncs {
+        assert!(commit.as_mut().now_or_never().is_none());
+        std::thread::yield_now();
+    }
+    let (looking, (said, answer)) = (store.clone(), std::sync::mpsc::channel());
+    std::thread::spawn(move || said.send(looking.checkpoint("s", b"k").now_or_never()));
+    let found = answer.recv_timeout(std::time::Duration::from_secs(20));
+    drop(busy);
+    assert_eq!(found.unwrap().unwrap().unwrap().unwrap(), b"1");
+    commit.await.unwrap();
+    assert_eq!(store.checkpoint("s", b"k").await.unwrap().unwrap(), b"2");
 }
 
 #[tokio::test]

@@ -21,6 +21,10 @@
 //! time would still give the same counter twice, so the transport has to send each to one of them.
 //! While Redis is away nothing is taken in.
 
+mod about;
+
+pub use about::ABOUT;
+
 mod config;
 mod conversation;
 mod conversations;

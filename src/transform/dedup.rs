@@ -14,6 +14,10 @@
 //! Where workers share a Redis each key is claimed there before its event goes on (see `shared`),
 //! and is remembered there for the window; `max_keys` then bounds what each worker keeps at hand.
 
+mod about;
+
+pub use about::ABOUT;
+
 mod fate;
 mod flight;
 mod key;
@@ -27,7 +31,7 @@ mod tests;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::watch;
@@ -143,8 +147,8 @@ impl Dedup {
         meter: NodeMeter,
         lane: Lane,
     ) -> Result<Self, Failure> {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        let wall = since_1970.map_or(0, |passed| passed.as_millis() as u64);
+        let now = meter.wall().now().as_millisecond();
+        let wall = u64::try_from(now).unwrap_or(0);
         Self::open_at(config, table, meter, lane, wall)
     }
 

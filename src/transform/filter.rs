@@ -4,6 +4,10 @@
 //! calls: { type: filter, inputs: [x], where: { path: .type, equals: call } }
 //! ```
 
+mod about;
+
+pub use about::ABOUT;
+
 use std::sync::Arc;
 
 use crate::condition::Condition;

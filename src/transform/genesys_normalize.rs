@@ -58,6 +58,10 @@
 //! `purpose`, `recording_state`, `acd_outcome`, `detail_kind`, `participant_id` (a participant without
 //! one, which is left out), and with `drift: fields` also `field`.
 
+mod about;
+
+pub use about::ABOUT;
+
 mod detail;
 mod drift;
 mod envelope;
@@ -73,7 +77,7 @@ use std::sync::Arc;
 use crate::event::{Batch, Event, Path};
 use crate::failure::Failure;
 use crate::observe::NodeMeter;
-use crate::setting::{Fields, choice};
+use crate::setting::{Fields, Shape, choice};
 use crate::stage::{Applied, Transform};
 
 use detail::Detail;
@@ -172,6 +176,7 @@ impl Config {
         ];
         let drift = fields.choice("drift", &modes);
         let words = [("names", 0), ("addresses", 1), ("attributes", 2)];
+        fields.takes("include", || Shape::words(&words).list());
         let asked = fields.each("include", |node, report| choice(node, report, &words));
         Some(Self {
             infer,

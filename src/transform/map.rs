@@ -25,6 +25,10 @@
 //! `drop`. A value that cannot be converted rejects the event (reason `map`) or becomes null, as
 //! `on_error` says.
 
+mod about;
+
+pub use about::ABOUT;
+
 mod check;
 mod field;
 mod item;

@@ -1,6 +1,10 @@
 //! `pii_mask`: hides personal data before anything is stored. The rules are `mask::Policy`'s; here
 //! they are read from the settings.
 
+mod about;
+
+pub use about::ABOUT;
+
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +16,7 @@ use crate::diagnostic::{Report, Span};
 use crate::event::{Batch, Path};
 use crate::failure::Failure;
 use crate::mask::{Action, Class, Key, Policy, Rule, Target, Treatment};
-use crate::setting::{Fields, Node, OneOrMany, Secret, choice};
+use crate::setting::{Fields, Node, OneOrMany, Secret, Shape, choice};
 use crate::stage::{Applied, Transform};
 
 /// Most rules: each is looked at for each event, and compared with each other one.
@@ -35,6 +39,7 @@ impl Config {
             let policy = Policy::detect_all(keep);
             return Some(Self { policy });
         }
+        fields.takes("rules", || Shape::words(&classes()).list());
         let rules = fields.each("rules", Written::read);
         if rules.len() > MOST_RULES {
             let message = format!("more than {MOST_RULES} rules");
@@ -158,6 +163,8 @@ impl Written {
         let has_place = (fields.has("path"), fields.has("fields"));
         let path: Option<Path> = fields.optional("path");
         let names: Option<OneOrMany<String>> = fields.optional("fields");
+        fields.takes("class", || Shape::words(&classes()));
+        fields.takes("action", || Shape::words(&WORDS));
         let class = fields
             .node("class")
             .map(|node| read_class(node, fields.report()));
@@ -279,7 +286,11 @@ impl Written {
 }
 
 fn read_class(node: &Node, report: &mut Report) -> Option<Class> {
-    choice(node, report, &Class::ALL.map(|class| (class.name(), class)))
+    choice(node, report, &classes())
+}
+
+fn classes() -> [(&'static str, Class); Class::ALL.len()] {
+    Class::ALL.map(|class| (class.name(), class))
 }
 
 /// Two rules for one thing that want different things.

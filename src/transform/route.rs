@@ -12,11 +12,15 @@
 //!
 //! Read as `router.vip`, `router.calls` and `router.rest`.
 
+mod about;
+
+pub use about::ABOUT;
+
 use std::sync::Arc;
 
 use crate::condition::Condition;
 use crate::event::{Batch, Event, Path};
-use crate::setting::{Fields, Key, read_name, wrong_type};
+use crate::setting::{Fields, Key, Setting, read_name, wrong_type};
 use crate::stage::Split;
 
 /// Why an event was dropped, in the ledger.
@@ -80,6 +84,7 @@ impl Config {
 }
 
 fn routes(fields: &mut Fields<'_>) -> Option<Vec<(String, Condition)>> {
+    fields.takes("routes", || Condition::shape().map());
     let node = fields.required_node("routes")?;
     let Some(entries) = node.as_map() else {
         wrong_type(node, "a mapping of names to conditions", fields.report());
@@ -106,6 +111,7 @@ fn routes(fields: &mut Fields<'_>) -> Option<Vec<(String, Condition)>> {
 
 /// The rest's output: its name, or `Some(None)` for `drop`.
 fn rest(fields: &mut Fields<'_>) -> Option<Option<String>> {
+    fields.takes("else", String::shape);
     if !fields.has("else") {
         return Some(Some(ELSE.to_owned()));
     }

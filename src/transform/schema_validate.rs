@@ -4,6 +4,10 @@
 //! checks are a list of fields with types (fast), a JSON Schema (drafts 4 to 2020-12, `format`
 //! included; references stay inside the document), or both. One bad event never holds up a batch.
 
+mod about;
+
+pub use about::ABOUT;
+
 mod coerce;
 mod fields;
 mod instance;
@@ -24,7 +28,7 @@ use schema::Schema;
 
 use crate::event::{Batch, Event, Path, Revision};
 use crate::failure::Failure;
-use crate::setting::{Fields, wrong_type};
+use crate::setting::{Fields, Setting, Shape, wrong_type};
 use crate::stage::{Applied, Letter, Transform, Violation};
 
 /// Violations that one letter tells; an event that is wrong everywhere is told by the first few.
@@ -62,6 +66,7 @@ impl Config {
     /// `fields`, `coerce`, `unknown_fields` (`keep`) and `on_invalid` (`reject`). Reads no file
     /// but the schema.
     pub fn check(fields: &mut Fields<'_>, base: &FilePath) -> Option<Self> {
+        fields.takes("schema", || String::shape().or(Shape::Any.map()));
         let schema = fields
             .node("schema")
             .map(|node| Schema::read(node, base, fields.report()));
@@ -127,6 +132,7 @@ impl Config {
 }
 
 fn read_checks(fields: &mut Fields<'_>) -> Vec<Check> {
+    fields.takes("fields", || fields::Types::shape().map());
     let Some(node) = fields.node("fields") else {
         return Vec::new();
     };

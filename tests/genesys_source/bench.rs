@@ -50,6 +50,7 @@ pub fn at(url: &str) -> Simulated {
         url: url.to_owned(),
         client_id: "simulator".to_owned(),
         client_secret: "simulator".to_owned(),
+        integration: String::new(),
     }
 }
 

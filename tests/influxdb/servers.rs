@@ -1,8 +1,10 @@
 //! Real servers of a test's own: a VictoriaMetrics, and an InfluxDB 1.6 behind a front that gives it
 //! the paths of version 2.
 
+#[path = "../kit/ports.rs"]
+mod ports;
+
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use axum::Router;
@@ -15,11 +17,6 @@ use tempfile::TempDir;
 
 use crate::runs::until;
 use crate::stub::parameters;
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 /// A process that is killed with its test.
 struct Process(Child);
@@ -76,7 +73,7 @@ pub struct VictoriaMetrics {
 
 impl VictoriaMetrics {
     pub async fn start() -> Self {
-        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let (folder, port) = (tempfile::tempdir().unwrap(), ports::free());
         let process = Self::launch(&folder, port);
         let server = Self {
             folder,
@@ -150,7 +147,7 @@ pub struct Influx {
 
 impl Influx {
     pub async fn start() -> Self {
-        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let (folder, port) = (tempfile::tempdir().unwrap(), ports::free());
         let process = Self::launch(&folder, port);
         let app = Router::new()
             .route("/api/v2/write", post(front))

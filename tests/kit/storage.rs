@@ -2,9 +2,12 @@
 
 #![allow(dead_code, reason = "each test uses what it needs of it")]
 
+#[path = "ports.rs"]
+mod ports;
+
 use std::collections::HashMap;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -63,9 +66,7 @@ fn installed(name: &str, program: &str) -> PathBuf {
 impl StorageServer {
     pub async fn start(kind: Kind) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = ports::free();
         let child = launch(kind, &dir, port);
         let mut server = Self {
             kind,

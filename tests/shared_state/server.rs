@@ -1,5 +1,8 @@
 //! A real Redis of a test's own, and a way to it that can be cut.
 
+#[path = "../kit/ports.rs"]
+mod ports;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -24,11 +27,7 @@ impl RedisServer {
 
     pub fn with(password: Option<&'static str>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = ports::free();
         let child = launch(&dir, port, password);
         let server = Self {
             dir,

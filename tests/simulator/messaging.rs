@@ -51,6 +51,7 @@ async fn config() -> (Config, Hook) {
         id: ID.into(),
         webhook,
         secret: SECRET.into(),
+        receipts: false,
     };
     (
         Config {

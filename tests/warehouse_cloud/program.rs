@@ -1,14 +1,14 @@
 //! A server's process, from an environment of its own that `.ci/servers` makes.
 
-use std::net::TcpListener;
+#[path = "../kit/ports.rs"]
+mod ports;
+
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
+#[allow(unused_imports, reason = "each test uses what it needs of it")]
+pub use ports::free as free_port;
 
 /// The folder of an environment.
 pub fn environment(name: &str) -> PathBuf {

@@ -9,7 +9,7 @@ use trunkline::client::postgres::{Settings, Tls};
 use trunkline::event::{Batch, Event, Origin, PathSet, Provenance};
 use trunkline::failure::{Failure, Kind, Which};
 use trunkline::observe::{NodeKind, NodeMeter, Observer};
-use trunkline::sink::warehouse::{Config, Target, Warehouse};
+use trunkline::sink::warehouse::{Config, Dialect, Target, Warehouse, ddl};
 use trunkline::stage::Sink;
 
 /// The tables whose content does not depend on when it was written, with their columns.
@@ -124,4 +124,12 @@ pub async fn rows(client: &Client, query: &str) -> Vec<Vec<Option<String>>> {
 
 pub async fn one(client: &Client, query: &str) -> String {
     rows(client, query).await[0][0].clone().unwrap_or_default()
+}
+
+/// Redshift's tables on a server that has no keys for distribution and sorting.
+pub fn on_postgres(schema: &str) -> String {
+    let words =
+        regex::Regex::new(r#" (DISTSTYLE ALL|DISTKEY \([^)]*\))?( SORTKEY \([^)]*\))?;"#).unwrap();
+    let text = ddl(Dialect::Redshift, schema, None).replace("GETDATE()", "now()");
+    words.replace_all(&text, ";").into_owned()
 }

@@ -3,7 +3,9 @@
 
 #![allow(dead_code, reason = "each test uses what it needs of it")]
 
-use std::net::TcpListener;
+#[path = "../kit/ports.rs"]
+pub mod ports;
+
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -57,11 +59,7 @@ impl Server {
     }
 
     fn launch(folder: TempDir, extra: Vec<String>) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = ports::free();
         let child = run(folder.path(), port, &extra);
         let server = Self {
             folder,

@@ -9,10 +9,16 @@ use super::Place;
 use crate::cli::show::complain;
 use crate::event::write_json_str;
 use crate::failure::Failure;
+use crate::graph::Components;
 use crate::journal::{self, ExportedEvent};
 
-pub(super) fn export(place: &Place, all: bool, output: Option<&Path>) -> Result<bool, Failure> {
-    let (folder, keys) = place.open()?;
+pub(super) fn export(
+    place: &Place,
+    all: bool,
+    output: Option<&Path>,
+    own: &Components,
+) -> Result<bool, Failure> {
+    let (folder, keys) = place.open(own)?;
     let mut out: Box<dyn Write> = match output {
         None => Box::new(BufWriter::new(stdout().lock())),
         Some(path) => Box::new(BufWriter::new(create(path)?)),

@@ -8,6 +8,7 @@ use crate::cli::dlq::Form;
 use crate::cli::show::print;
 use crate::cli::table::{Table, bytes, tame};
 use crate::failure::Failure;
+use crate::graph::Components;
 use crate::journal::{self, Inspection, SegmentReport};
 
 const HEAD: [&str; 7] = [
@@ -48,8 +49,13 @@ fn is_damaged(segment: &SegmentReport) -> bool {
     segment.damaged_bytes > 0 || segment.lost_events > 0 || !segment.is_headed
 }
 
-pub(super) fn inspect(place: &Place, format: Form, colour: bool) -> Result<bool, Failure> {
-    let (folder, keys) = place.open()?;
+pub(super) fn inspect(
+    place: &Place,
+    format: Form,
+    colour: bool,
+    own: &Components,
+) -> Result<bool, Failure> {
+    let (folder, keys) = place.open(own)?;
     let found = journal::inspect(folder, keys.as_ref())?;
     print(&match format {
         Form::Text => page(&found, colour),

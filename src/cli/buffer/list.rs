@@ -13,6 +13,7 @@ use crate::cli::dlq::{Form, checked};
 use crate::cli::show::{complain, print};
 use crate::cli::table::{Table, bytes};
 use crate::failure::Failure;
+use crate::graph::Components;
 use crate::graph::Pipeline;
 use crate::journal::{Inspection, inspect};
 
@@ -23,13 +24,18 @@ const HEAD: [&str; 7] = [
     "BUFFER", "WAITING", "SIZE", "SEGMENTS", "STATE", "OLDEST", "IN USE",
 ];
 
-pub(super) fn list(paths: &[PathBuf], format: Form, colour: bool) -> Result<bool, Failure> {
+pub(super) fn list(
+    paths: &[PathBuf],
+    format: Form,
+    colour: bool,
+    own: &Components,
+) -> Result<bool, Failure> {
     let mut folders = BTreeSet::new();
     for path in paths {
         if path.is_dir() {
             search(path, &mut folders);
         } else {
-            folders.extend(of_pipeline(&checked(path)?));
+            folders.extend(of_pipeline(&checked(path, own)?));
         }
     }
     let (mut good, mut shown) = (true, 0);

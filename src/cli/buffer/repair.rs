@@ -4,10 +4,11 @@ use super::Place;
 use crate::cli::show::print;
 use crate::cli::table::tame;
 use crate::failure::Failure;
+use crate::graph::Components;
 use crate::journal::{self, Repair};
 
-pub(super) fn repair(place: &Place) -> Result<bool, Failure> {
-    let (folder, keys) = place.open()?;
+pub(super) fn repair(place: &Place, own: &Components) -> Result<bool, Failure> {
+    let (folder, keys) = place.open(own)?;
     let done = journal::repair(folder, keys.as_ref())?;
     print(&page(&done));
     Ok(true)

@@ -6,10 +6,16 @@ use std::io::{BufRead, IsTerminal, stdin};
 use super::{Choice, Location};
 use crate::cli::show::{complain, print};
 use crate::failure::Failure;
+use crate::graph::Components;
 use crate::letters::Mark;
 
-pub(super) fn discard(place: &Location, choice: &Choice, yes: bool) -> Result<bool, Failure> {
-    let desk = place.open()?;
+pub(super) fn discard(
+    place: &Location,
+    choice: &Choice,
+    yes: bool,
+    own: &Components,
+) -> Result<bool, Failure> {
+    let desk = place.open(own)?;
     let filter = choice.filter()?;
     let limit = choice.limit.unwrap_or(u64::MAX);
     let mut marks: HashSet<Mark> = HashSet::new();

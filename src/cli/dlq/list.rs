@@ -9,6 +9,7 @@ use super::{Choice, Colour, Form, Location, tame};
 use crate::cli::show::colours;
 use crate::cli::table::Table;
 use crate::failure::Failure;
+use crate::graph::Components;
 use crate::letters::Kept;
 
 /// Rows of a table unless told.
@@ -24,8 +25,9 @@ pub(super) fn list(
     choice: &Choice,
     format: Form,
     colour: Colour,
+    own: &Components,
 ) -> Result<bool, Failure> {
-    let desk = place.open()?;
+    let desk = place.open(own)?;
     let filter = choice.filter()?;
     let mut out = BufWriter::new(stdout().lock());
     let limit = match format {

@@ -7,9 +7,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Choice, Colour, Location, tame};
 use crate::cli::show::{colours, complain, print};
 use crate::failure::Failure;
-use crate::graph::Pipeline;
 use crate::graph::replay::{entrance, replay as replay_letters};
 use crate::graph::run::open_store;
+use crate::graph::{Components, Pipeline};
 use crate::layer::SourcePart;
 use crate::letters::{Outcomes, Replaying, Taken, Tally, take};
 use crate::observe::{LogFormat, Observer, Show, draw_progress, init_log};
@@ -19,8 +19,9 @@ pub(super) fn replay(
     choice: &Choice,
     no_progress: bool,
     colour: Colour,
+    own: &Components,
 ) -> Result<bool, Failure> {
-    let mut desk = place.open()?;
+    let mut desk = place.open(own)?;
     let keys = desk.keys();
     let Some(pipeline) = desk.pipeline.take() else {
         let message = "letters go through a pipeline: name its file before `--file`";

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::{Form, Location, tame};
 use crate::cli::show::{complain, print};
 use crate::failure::Failure;
+use crate::graph::Components;
 use crate::layer::Original;
 use crate::letters::{Filter, Kept, Reveal};
 use crate::seal::Keyring;
@@ -15,6 +16,7 @@ pub(super) fn show(
     mut id: Option<String>,
     reveal: bool,
     format: Form,
+    own: &Components,
 ) -> Result<bool, Failure> {
     if place.file.is_some() && id.is_none() {
         // With a file there need be no pipeline: the one word is the id.
@@ -25,7 +27,7 @@ pub(super) fn show(
         let message = "which one? `trunkline dlq list` shows the ids";
         return Err(Failure::fatal("no_id", message));
     };
-    let desk = place.open()?;
+    let desk = place.open(own)?;
     let letter = find(&desk, id)?;
     let original = match reveal {
         true => Some(original(&letter, desk.keys().as_ref())?),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 
-use super::refusal::seconds;
+use super::refusal::{Told, told};
 
 /// From this share of the window on, calls that can wait are spread: four fifths.
 const NEAR: (u64, u64) = (4, 5);
@@ -59,12 +59,12 @@ impl Budget {
 
     /// Learns from an answer.
     pub fn learn(&self, headers: &HeaderMap) {
-        let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
-        let (Some(count), Some(allowed), Some(reset)) = (
-            number("inin-ratelimit-count"),
-            number("inin-ratelimit-allowed"),
-            seconds(headers, "inin-ratelimit-reset"),
-        ) else {
+        let Some(Told {
+            count,
+            allowed,
+            reset,
+        }) = told(headers)
+        else {
             return;
         };
         let mut window = self.window();

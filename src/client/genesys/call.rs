@@ -9,7 +9,7 @@ use serde_json::Value;
 
 pub use reqwest::Method;
 
-use super::refusal::{CallError, Refusal, seconds};
+use super::refusal::{CallError, Refusal, SendError, seconds};
 use super::{Client, token::Token};
 use crate::client::http::told;
 use crate::failure::{Cause, Failure, Kind};
@@ -91,9 +91,28 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Why a request has no answer.
+pub(super) struct Broken {
+    /// There was no connection: it carried nothing.
+    pub unsent: bool,
+    /// In words, without the address.
+    pub why: String,
+}
+
+impl From<reqwest::Error> for Broken {
+    fn from(error: reqwest::Error) -> Self {
+        Self {
+            unsent: error.is_connect(),
+            why: told(error),
+        }
+    }
+}
+
 /// How one try ended.
 enum Tried {
     Answered(Vec<u8>),
+    /// It was done, and the rest of the answer is lost: only of calls that make something.
+    Accepted,
     /// Try again, after so long if that was said.
     Again(CallError, Option<Duration>),
     Final(CallError),
@@ -128,6 +147,7 @@ impl Client {
             tried += 1;
             let (error, asked) = match self.attempt(&call, &mut renewed).await {
                 Tried::Answered(body) => return Ok(body),
+                Tried::Accepted => return Err(away(call.what, "the answer broke off")),
                 Tried::Final(error) => return Err(error),
                 Tried::Again(error, asked) => (error, asked),
             };
@@ -140,12 +160,51 @@ impl Client {
         }
     }
 
+    /// Makes a call that must not be made twice: one try, and another at once when the token was not
+    /// good any more. It does not wait for the budget: whoever sends has taken a place
+    /// ([`turn`](Self::turn)) before. An answer whose body broke off is an empty one: the status said
+    /// that it is done.
+    pub(super) async fn once_only(&self, call: Call<'_>) -> Result<Vec<u8>, SendError> {
+        let call = call.only_once();
+        match self.with_token(&call, &mut false).await {
+            Tried::Answered(body) => Ok(body),
+            Tried::Accepted => Ok(Vec::new()),
+            Tried::Again(CallError::Failed(failure), _) => Err(SendError::Unsent(failure)),
+            Tried::Again(CallError::Refused { refusal, .. }, asked) => {
+                Err(SendError::Refused(Refusal {
+                    retry_after: refusal.retry_after.or(asked),
+                    ..refusal
+                }))
+            }
+            Tried::Final(CallError::Refused { refusal, .. }) => Err(SendError::Refused(refusal)),
+            Tried::Final(CallError::Failed(failure)) if failure.kind() == Kind::Fatal => {
+                // Nothing was sent without a token; what is wrong with one organisation's credentials
+                // does not end the run of all.
+                let cause = failure
+                    .losses()
+                    .first()
+                    .map(|loss| loss.cause.message.clone());
+                let message = cause.unwrap_or_default();
+                Err(SendError::Unsent(Failure::transient(
+                    "genesys_auth",
+                    message,
+                )))
+            }
+            Tried::Final(CallError::Failed(failure)) => Err(SendError::Uncertain(failure)),
+        }
+    }
+
     /// One try; a second one at once, when the token was not good any more.
     async fn attempt(&self, call: &Call<'_>, renewed: &mut bool) -> Tried {
         let wait = self.0.budget.take(call.urgency == Urgency::Now);
         if wait > Duration::ZERO {
             tokio::time::sleep(wait).await;
         }
+        self.0.window.passed();
+        self.with_token(call, renewed).await
+    }
+
+    async fn with_token(&self, call: &Call<'_>, renewed: &mut bool) -> Tried {
         let token = match self.token().await {
             Ok(token) => token,
             Err(failure) => return of_token(failure),
@@ -163,26 +222,42 @@ impl Client {
         }
     }
 
-    async fn once(&self, call: &Call<'_>, token: &Token) -> Tried {
-        let what = call.what;
-        let mut request = self
+    /// Puts a request on its way.
+    pub(super) async fn dispatch(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, Broken> {
+        #[cfg(test)]
+        if let Some(script) = self.0.script.get() {
+            return script.play(request).await;
+        }
+        Ok(request.send().await?)
+    }
+
+    /// The request of a call.
+    pub(super) fn request_of(&self, call: &Call<'_>, token: &str) -> reqwest::RequestBuilder {
+        let request = self
             .0
             .http
             .request(call.method.clone(), self.0.endpoints.api(&call.path))
-            .bearer_auth(token.expose())
+            .bearer_auth(token)
             .query(&call.query);
-        if let Some(body) = &call.body {
-            request = request.json(body);
-        } else if call.method != Method::GET && call.method != Method::HEAD {
+        match &call.body {
+            Some(body) => request.json(body),
+            None if call.method == Method::GET || call.method == Method::HEAD => request,
             // Without it some gateways answer 411.
-            request = request.header("content-length", "0");
+            None => request.header("content-length", "0"),
         }
-        let response = match request.send().await {
+    }
+
+    async fn once(&self, call: &Call<'_>, token: &Token) -> Tried {
+        let what = call.what;
+        let request = self.request_of(call, token.expose());
+        let response = match self.dispatch(request).await {
             Ok(response) => response,
-            Err(error) => {
-                // A connection that never stood has carried nothing.
-                let safe = call.again || error.is_connect();
-                let failure = away(what, &told(error));
+            Err(broken) => {
+                let safe = call.again || broken.unsent;
+                let failure = away(what, &broken.why);
                 return if safe {
                     Tried::Again(failure, None)
                 } else {
@@ -191,13 +266,14 @@ impl Client {
             }
         };
         self.0.budget.learn(response.headers());
+        self.0.window.learn(response.headers());
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         if response.status().is_success() {
             return match read(response, self.0.manner.answer_bytes).await {
                 Ok(body) => Tried::Answered(body),
+                Err(_) if !call.again => Tried::Accepted,
                 Err(Unread::Long) => Tried::Final(too_long(what)),
-                Err(Unread::Broken(why)) if call.again => Tried::Again(away(what, &why), None),
-                Err(Unread::Broken(why)) => Tried::Final(away(what, &why)),
+                Err(Unread::Broken(why)) => Tried::Again(away(what, &why), None),
             };
         }
         let body = read(response, ERROR_BYTES).await.unwrap_or_default();
@@ -212,6 +288,12 @@ impl Client {
                 let asked = asked.or_else(|| seconds(&headers, "inin-ratelimit-reset"));
                 if let Some(asked) = asked {
                     self.0.budget.pause(asked);
+                }
+                if let CallError::Refused { refusal, .. } = &error {
+                    self.0.window.refused(asked, refusal.limit.as_ref());
+                }
+                if let Some(asked) = asked {
+                    self.0.window.tell_pause(asked).await;
                 }
                 Tried::Again(error, asked)
             }

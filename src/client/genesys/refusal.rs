@@ -115,6 +115,17 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// Why a message was not sent, or may not have been.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The platform answered, and refused.
+    Refused(Refusal),
+    /// It was certainly not sent: there was no token, or no connection.
+    Unsent(Failure),
+    /// The request went out and there was no answer: nobody knows.
+    Uncertain(Failure),
+}
+
 /// Why a call came to nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
@@ -173,6 +184,25 @@ impl From<CallError> for Failure {
         cause.retry_after = refusal.retry_after;
         Failure::new(kind, cause)
     }
+}
+
+/// What an answer says of the limit that it was counted against.
+pub(super) struct Told {
+    /// Calls in the window so far, this one included.
+    pub count: u64,
+    pub allowed: u64,
+    /// Until the window ends.
+    pub reset: Duration,
+}
+
+/// The three `inin-ratelimit-` headers; nothing where one of them is missing or no number.
+pub(super) fn told(headers: &HeaderMap) -> Option<Told> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse().ok();
+    Some(Told {
+        count: number("inin-ratelimit-count")?,
+        allowed: number("inin-ratelimit-allowed")?,
+        reset: seconds(headers, "inin-ratelimit-reset")?,
+    })
 }
 
 /// A header that counts seconds. Fractions are taken; negative numbers and dates are not.

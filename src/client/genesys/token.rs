@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use super::call::{asked, jittered, read};
 use super::refusal::{Refusal, tidy};
 use super::{Client, Credentials};
-use crate::client::http::told;
 use crate::failure::{Cause, Failure, Kind};
 
 /// A token is renewed so long before it expires.
@@ -220,10 +219,10 @@ impl Client {
             .post(self.0.endpoints.token())
             .basic_auth(client_id, Some(client_secret.expose()))
             .form(&[("grant_type", "client_credentials")]);
-        let response = request
-            .send()
+        let response = self
+            .dispatch(request)
             .await
-            .map_err(|error| busy(format!("the login host: {}", told(error)), None))?;
+            .map_err(|broken| busy(format!("the login host: {}", broken.why), None))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = read(response, ANSWER_BYTES).await;
         let body = body.map_err(|_| busy("the login host's answer broke off".to_owned(), None))?;

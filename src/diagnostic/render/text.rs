@@ -27,7 +27,7 @@ pub fn text(report: &Report, sources: &Sources, color: bool) -> String {
         if !page.out.is_empty() {
             page.out.push('\n');
         }
-        page.diagnostic(&found, sources);
+        page.diagnostic(&found, [sources, &report.texts]);
     }
     page.out
 }
@@ -38,7 +38,7 @@ struct Page {
 }
 
 impl Page {
-    fn diagnostic(&mut self, found: &Diagnostic, sources: &Sources) {
+    fn diagnostic(&mut self, found: &Diagnostic, sources: [&Sources; 2]) {
         let tone = match found.severity {
             Severity::Error => AnsiColor::Red,
             Severity::Warning => AnsiColor::Yellow,
@@ -59,7 +59,7 @@ impl Page {
         }
     }
 
-    fn place(&mut self, file: &str, span: Span, sources: &Sources, strong: Style) {
+    fn place(&mut self, file: &str, span: Span, sources: [&Sources; 2], strong: Style) {
         let number = span.line.to_string();
         let pad = " ".repeat(number.len() + 1);
         let arrow = self.paint(FRAME, "-->");
@@ -70,7 +70,7 @@ impl Page {
             span.line,
             span.column
         );
-        let Some(line) = sources.line(file, span.line) else {
+        let Some(line) = sources.iter().find_map(|it| it.line(file, span.line)) else {
             return;
         };
         let (shown, start, length) = window(line, span);

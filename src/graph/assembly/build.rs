@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::bypass::{Bypass, PassOn, drop_disabled};
 use super::{Assembly, Consumers, Gate, Live, Plan, Print, Stage};
 use crate::edge::{Edge, EdgePolicy};
 use crate::failure::Failure;
+use crate::graph::flow;
 use crate::graph::{DeadLetterNode, Pipeline, SinkNode, TransformNode};
 use crate::layer::{Lane, LetterBox, Output, SinkContext, TransformContext};
 use crate::observe::{NodeKind, NodeMeter};
@@ -66,7 +68,7 @@ impl Assembly {
         letters: &mut Letters,
     ) -> Result<(), Failure> {
         letters.shared = Some(
-            self.dead_letter("dead_letter".into(), node, letters)
+            self.dead_letter(flow::SHARED_LETTERS.into(), node, letters)
                 .await?,
         );
         Ok(())
@@ -80,7 +82,7 @@ impl Assembly {
         letters: &mut Letters,
     ) -> Result<Gate, Failure> {
         let known = self.letters.get(&name);
-        let gate = known.map_or_else(Gate::closed, |(_, gate)| gate.clone());
+        let gate = known.map_or_else(|| self.gate(&name), |(_, gate)| gate.clone());
         if known.is_none_or(|(print, _)| *print != node.print) {
             let observer = &self.with.observer;
             let meter = observer.node(&name, NodeKind::DeadLetter, node.component);
@@ -92,6 +94,10 @@ impl Assembly {
                 meter: meter.clone(),
                 table: self.with.store.table(&name),
                 views: self.with.observer.views(),
+                store: self.with.store.clone(),
+                outputs: HashMap::new(),
+                simulator: self.with.simulator.clone(),
+                front: None,
             };
             let built = node.part.build(context).await;
             let stack = built.map_err(|failure| failure.at(&name))?;
@@ -110,14 +116,15 @@ impl Assembly {
     ) -> Result<LetterBox, Failure> {
         let gate = match own {
             Some(own) => {
-                let name = format!("{node}.dead_letter").into();
+                let name = flow::letters_name(node);
                 Some(self.dead_letter(name, own, letters).await?)
             }
             None => letters.shared.clone(),
         };
         let stage = gate.map(|gate| gate.stage());
         let keys = self.keys.clone();
-        Ok(LetterBox::new(stage, self.masks.clone(), node, keys))
+        let letters = LetterBox::new(stage, self.masks.clone(), node, keys);
+        Ok(letters.dated(self.with.observer.clock()))
     }
 
     pub(super) async fn build_sink(
@@ -134,6 +141,7 @@ impl Assembly {
             return Ok(());
         }
         let meter = self.meter(&name);
+        let made = outputs_of(plan, &name);
         let context = SinkContext {
             node: name.clone(),
             policy: sink.policy,
@@ -141,8 +149,17 @@ impl Assembly {
             meter: meter.clone(),
             table: self.with.store.table(&name),
             views: self.with.observer.views(),
+            store: self.with.store.clone(),
+            outputs: self.stages(&name, &made, &meter),
+            simulator: self.with.simulator.clone(),
+            front: None,
         };
-        let opened = sink.part.build(context).await;
+        let dropping = meter.clone();
+        let opened = match sink.enabled.is_never() {
+            true => Ok(None),
+            false => sink.part.build(context).await.map(Some),
+        };
+        let opened = opened.map(|it| Bypass::around(sink.enabled, it, || drop_disabled(dropping)));
         let stack = opened.map_err(|failure| failure.at(&name))?;
         let lanes = vec![stack; sink.buffer.lanes()];
         let edge = Edge::partitioned(lanes, in_memory(sink.buffer), meter, &self.with.tasks);
@@ -152,7 +169,7 @@ impl Assembly {
             edged: true,
             holds: false,
             gates: Vec::new(),
-            outputs: Vec::new(),
+            outputs: vec![made],
             phase: Arc::new(watch::channel(Phase::Running).0),
             edge: Some(edge.watch()),
             durable: None,
@@ -171,6 +188,7 @@ impl Assembly {
         let TransformNode {
             name,
             inputs,
+            enabled,
             buffer,
             mut part,
             dead_letter,
@@ -181,33 +199,34 @@ impl Assembly {
             return Ok(());
         }
         let table = self.with.store.table(&name);
-        let prepared = part.prepare(&table).await;
-        prepared.map_err(|failure| failure.at(&name))?;
+        if !enabled.is_never() {
+            let prepared = part.prepare(&table).await;
+            prepared.map_err(|failure| failure.at(&name))?;
+        }
         let meter = self.meter(&name);
         let phase = Arc::new(watch::channel(Phase::Running).0);
         let lanes = plan.lanes(&name);
         let (mut instances, mut outputs) = (Vec::new(), Vec::new());
         for index in 0..lanes {
-            let made: HashMap<String, Consumers> = plan
-                .read_outputs(&name)
-                .map(|output| (output.to_owned(), Consumers::default()))
-                .collect();
-            let stage = |(output, consumers): (&String, &Consumers)| {
-                let output_stage = Output::to(consumers.clone(), meter.clone());
-                (output.clone(), Stage::new(output_stage))
-            };
-            let context = TransformContext {
+            let made = outputs_of(plan, &name);
+            let context = || TransformContext {
                 node: name.clone(),
-                outputs: made.iter().map(stage).collect(),
+                outputs: self.stages(&name, &made, &meter),
                 letters: letters.clone(),
                 meter: meter.clone(),
                 table: self.with.store.table(&name),
+                store: self.with.store.clone(),
                 phase: phase.subscribe(),
                 aside: plan.aside(&name),
                 lane: Lane { index, of: lanes },
             };
-            let instance = part.build(context).map_err(|failure| failure.at(&name))?;
-            instances.push(instance);
+            let through = match enabled.is_never() {
+                true => Ok(None),
+                false => part.build(context()).map(Some),
+            };
+            let through = through.map_err(|failure| failure.at(&name))?;
+            let past = || context().plain(PassOn);
+            instances.push(Bypass::around(enabled.clone(), through, past));
             outputs.push(made);
         }
         let mut live = Live {
@@ -229,6 +248,36 @@ impl Assembly {
         built.0.push((live, name, instances, letters));
         Ok(())
     }
+}
+
+impl Assembly {
+    /// The entrance of a node, with nothing behind it yet.
+    pub(super) fn gate(&self, name: &str) -> Gate {
+        Gate::tapped(self.with.observer.taps().entrance(name))
+    }
+
+    /// What the node hands its outputs to.
+    fn stages(
+        &self,
+        name: &str,
+        outputs: &HashMap<String, Consumers>,
+        meter: &NodeMeter,
+    ) -> HashMap<String, Stage> {
+        let taps = self.with.observer.taps();
+        let stage = |(output, consumers): (&String, &Consumers)| {
+            let stage = Output::to(consumers.clone(), meter.clone());
+            let stage = stage.tapped(taps.out_of(name, output));
+            (output.clone(), Stage::new(stage))
+        };
+        outputs.iter().map(stage).collect()
+    }
+}
+
+/// The outputs of a node that somebody reads.
+fn outputs_of(plan: &Plan, name: &str) -> HashMap<String, Consumers> {
+    let read = plan.read_outputs(name);
+    read.map(|output| (output.to_owned(), Consumers::default()))
+        .collect()
 }
 
 /// The part of an edge that lies in memory: behind a disk it blocks, and the disk has the policy.

@@ -16,6 +16,7 @@ use super::{Assembly, Consumers, Gate, Handle, Live};
 use crate::edge::{DiskPolicy, EdgePolicy, WhenFull};
 use crate::event::PathSet;
 use crate::failure::Failure;
+use crate::graph::flow::buffer_name;
 use crate::graph::pump::{Line, Pump};
 use crate::graph::roots::{harness, stopped};
 use crate::graph::{SinkNode, TransformNode};
@@ -77,10 +78,6 @@ impl Durable {
         self.meter.stored(self.journal.stored());
         self.journal.ended()
     }
-}
-
-fn buffer_name(node: &str) -> Arc<str> {
-    format!("{node}.buffer").into()
 }
 
 fn journal_policy(disk: &DiskPolicy, edge: &EdgePolicy) -> Policy {

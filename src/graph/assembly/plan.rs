@@ -127,8 +127,9 @@ impl Plan {
         }
         for node in &pipeline.sinks {
             let letters = (node.dead_letter.is_some(), shared);
+            let outputs: BTreeSet<&str> = self.read_outputs(&node.name).collect();
             let wanted = Wanted {
-                print: node.print.and(letters),
+                print: node.print.and((outputs, letters)),
                 inputs: node.inputs.clone(),
                 lanes: 1,
                 aside: false,
@@ -258,15 +259,17 @@ pub(super) fn intern(known: &PathSet, pipeline: &mut Pipeline) -> PathSet {
     }
     for node in &mut pipeline.transforms {
         node.part.paths(&mut visit);
+        node.enabled.paths(&mut visit);
         if let Some(edge) = &mut node.buffer {
             edge.paths(&mut visit);
         }
     }
     for node in &mut pipeline.sinks {
         node.part.paths(&mut visit);
+        node.enabled.paths(&mut visit);
         node.buffer.paths(&mut visit);
         if let Some(keyed) = &mut node.policy.per_key {
-            visit(&mut keyed.key);
+            keyed.paths(&mut visit);
         }
     }
     paths

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::graph::SourceNode;
 use crate::graph::pump::{Line, Pump};
 use crate::graph::roots::harness;
-use crate::layer::{LetterBox, Output, SourceContext};
+use crate::layer::{LetterBox, MAIN, Output, SourceContext};
 use crate::stage::Stage;
 
 /// A source on its way into the graph.
@@ -89,10 +89,11 @@ impl Assembly {
         };
         self.roots.insert(name.clone(), root);
         let meter = self.meter(&name);
+        let tap = self.with.observer.taps().out_of(&name, MAIN);
         let pump = Pump {
             line: Line {
                 node: name.clone(),
-                stage: Stage::new(Output::to(consumers, meter.clone())),
+                stage: Stage::new(Output::to(consumers, meter.clone()).tapped(tap)),
                 letters,
                 meter,
                 store: self.with.store.clone(),

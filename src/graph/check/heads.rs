@@ -1,7 +1,7 @@
 //! What stands at the head of a file and of each node: version, name, size, `type`.
 
 use crate::diagnostic::{Report, nearest};
-use crate::setting::{Fields, Node, Setting, is_name};
+use crate::setting::{Fields, Node, Setting, Shape, is_name};
 
 /// Most components of a pipeline: each is a service that calls the next, and a thread's stack holds
 /// all of a chain (`tests/cli.rs` runs the longest one, with stack to spare).
@@ -24,6 +24,7 @@ pub(super) fn check_size(tree: &Node, fields: &mut Fields<'_>) -> Option<()> {
 }
 
 pub(super) fn check_version(fields: &mut Fields<'_>) {
+    fields.takes("version", || Shape::Int { least: 1, most: 1 });
     if let Some(version) = fields.required::<i64>("version")
         && version != 1
     {
@@ -36,6 +37,7 @@ pub(super) fn check_version(fields: &mut Fields<'_>) {
 }
 
 pub(super) fn name(fields: &mut Fields<'_>) -> Option<String> {
+    fields.takes("name", || Shape::Text("a name"));
     let name = fields.required::<String>("name")?;
     if is_name(&name) {
         return Some(name);
@@ -64,6 +66,9 @@ pub(super) fn read_node<T>(
         None => what.to_owned(),
     };
     let mut fields = Fields::new(node, &what, report)?;
+    fields.takes("type", || {
+        Shape::Words(kinds.iter().map(|&kind| kind.to_owned()).collect())
+    });
     let said = fields.required_node("type")?;
     let kind = String::read(said, fields.report())?;
     let Some(kind) = kinds.iter().find(|known| **known == kind) else {

@@ -168,6 +168,25 @@ pub struct Faults {
     /// Sockets die after about so much simulated time (half to one and a half of it): silently,
     /// abruptly, with 1001 or as planned. Default: they live.
     pub socket_life: Option<Duration>,
+    /// What goes wrong with messages that are sent to the platform.
+    pub sends: SendFaults,
+}
+
+/// What goes wrong with calls that send a message. Shares are of calls, 0 to 1, each 0 by default.
+#[derive(Clone, Debug, Default)]
+pub struct SendFaults {
+    /// Refused with 429 and `Retry-After: 1`; nothing is done.
+    pub throttled: f64,
+    /// Refused with 401, as if the token were not good any more; nothing is done.
+    pub unauthorized: f64,
+    /// Refused with 503; nothing is done.
+    pub failed: f64,
+    /// Done, and never answered.
+    pub lost: f64,
+    /// Done, and answered with 504.
+    pub gateway: f64,
+    /// How long each answer takes. Default: none.
+    pub delay: Option<Duration>,
 }
 
 /// The Open Messaging integration.
@@ -179,6 +198,8 @@ pub struct Integration {
     pub webhook: Option<String>,
     /// What signs them; more than 15 characters.
     pub secret: String,
+    /// The webhook is told what became of each message, by a receipt. Default: it is not.
+    pub receipts: bool,
 }
 
 impl std::fmt::Debug for Integration {
@@ -206,6 +227,7 @@ impl Default for Config {
                 id: "0e0e0e0e-0000-4000-8000-000000000001".to_owned(),
                 webhook: None,
                 secret: "a-secret-of-the-simulator".to_owned(),
+                receipts: false,
             },
             oracle: None,
             eventbridge: None,
@@ -276,6 +298,11 @@ impl Faults {
             self.unknown_field,
             self.missing_optional,
             self.closing_unannounced,
+            self.sends.throttled,
+            self.sends.unauthorized,
+            self.sends.failed,
+            self.sends.lost,
+            self.sends.gateway,
         ];
         match shares.iter().all(|share| (0.0..=1.0).contains(share)) {
             true => Ok(()),

@@ -2,14 +2,18 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::channel::{Channel, Ending};
 use super::config::{Config, Faults};
+use super::faults::{Heard, SendFault};
 use super::oracle::{Counts, Told, text, timestamp};
+use super::outbound::{self, Receipt};
 use super::platform::{Platform, Shared};
+use super::random::Uuid;
 
 /// Changes what the platform does, and asks what it did. Works for as long as the platform runs.
 #[derive(Clone)]
@@ -194,6 +198,50 @@ impl Control {
     /// The last frames told, in the order in which their fates were known.
     pub fn oracle(&self) -> Vec<Told> {
         self.shared.platform().teller.oracle.told()
+    }
+
+    /// Posts a receipt to the webhook: what became of an outbound message (`Sent`, `Delivered`,
+    /// `Failed`…), whatever was said of it before. False: there is no such message.
+    pub fn receipt(&self, message: &str, status: &str, reason: Option<&str>) -> bool {
+        let mut platform = self.shared.platform();
+        let known = Uuid::parse(message).and_then(|id| platform.sent.get(&id).copied());
+        let found = known.and_then(|id| platform.timeline.get(id));
+        let Some(customer) = found.map(|it| it.customer.address.clone()) else {
+            return false;
+        };
+        let receipt = Receipt {
+            message: message.to_owned(),
+            conversation: known.map(text).unwrap_or_default(),
+            integration: platform.config.integration.id.clone(),
+            customer,
+            status: status.to_owned(),
+            reason: reason.map(str::to_owned),
+            outbound: true,
+        };
+        let body = receipt.body(&self.shared);
+        outbound::post(&self.shared, &mut platform, message.to_owned(), body, None).is_ok()
+    }
+
+    /// The last messages that the platform took (200,000 at most), in order: also those whose senders
+    /// were never told.
+    pub fn messages(&self) -> Vec<Heard> {
+        self.shared.platform().log.taken()
+    }
+
+    /// When each of the last calls came that wanted to send a message (200,000 at most), whatever came
+    /// of it.
+    pub fn tries(&self) -> Vec<Instant> {
+        self.shared.platform().log.tried()
+    }
+
+    /// What becomes of the next calls that send a message, one after another; then chance decides again.
+    pub fn plan_sends(&self, faults: impl IntoIterator<Item = SendFault>) {
+        self.shared.platform().log.sends.extend(faults);
+    }
+
+    /// The same for calls that neither send a message nor log in.
+    pub fn plan_others(&self, faults: impl IntoIterator<Item = SendFault>) {
+        self.shared.platform().log.others.extend(faults);
     }
 
     /// Writes out what the files do not have yet.

@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use super::conversation::Conversation;
+use super::directory::{self, Kind};
 use super::platform::Shared;
 use super::random::Uuid;
 use super::reply::Reply;
 use super::route::{Caller, Request, need};
 use super::script::{self, Happened};
 use super::snapshot::{self, Family, Twist};
-use super::words::Purpose;
+use super::words::{Media, Purpose};
 use super::{flat, write};
 
 const VIEW: &str = "conversation:communication:view";
@@ -112,6 +113,46 @@ pub(super) fn patch(
     }
     end(shared, caller, id)?;
     read(shared, caller, id, Shape::Whole)
+}
+
+/// `POST …/messages/{id}/participants/{pid}/replace` with `userId` or `queueId`: who took part goes, and
+/// another is asked. It is how somebody comes into a conversation by messages.
+pub(super) fn replace(
+    shared: &Shared,
+    caller: &Caller,
+    request: &Request,
+    id: &str,
+    participant: &str,
+) -> Result<Reply, Reply> {
+    let body = request.json()?;
+    let wanted = |name: &str| body.get(name).and_then(Value::as_str);
+    let now = shared.clock.now();
+    let mut platform = shared.platform();
+    need(&platform, caller, "conversation:communication:transfer")?;
+    let uuid = Uuid::parse(id).ok_or_else(|| missing(id))?;
+    let (user, queue) = match (wanted("userId"), wanted("queueId")) {
+        (Some(user), None) => (Some(directory::number(&platform, Kind::Users, user)?), None),
+        (None, Some(queue)) => (
+            None,
+            Some(directory::number(&platform, Kind::Queues, queue)?),
+        ),
+        _ => return Err(Reply::bad("Exactly one of userId and queueId is required")),
+    };
+    let known = platform.timeline.get(uuid).ok_or_else(|| missing(id))?;
+    if known.media != Media::Message {
+        return Err(missing(id));
+    }
+    let participant = Uuid::parse(participant);
+    let one = (known.participants.iter()).find(|one| Some(one.id) == participant);
+    let one = one.ok_or_else(|| Reply::not_found("participant"))?;
+    if one.state.is_over() || one.purpose == Purpose::Customer {
+        return Err(Reply::bad("The participant cannot be replaced"));
+    }
+    platform.change(uuid, now, |it| match (user, queue) {
+        (Some(user), _) => script::hand_to(it, user, now),
+        (None, queue) => script::put_into(it, queue.unwrap_or_default(), now, Vec::new()),
+    });
+    Ok(Reply::empty(202))
 }
 
 /// `PATCH …/participants/{pid}/attributes` with `{"attributes": {name: text}}`.

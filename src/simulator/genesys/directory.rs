@@ -94,15 +94,20 @@ pub(super) fn list(
     Ok(Reply::json(&body))
 }
 
+/// Which one of a list has this id.
+pub(super) fn number(platform: &Platform, kind: Kind, id: &str) -> Result<u32, Reply> {
+    let wanted = Uuid::parse(id).ok_or_else(|| Reply::not_found("resource"))?;
+    let mut all = 0..kind.total(platform);
+    all.find(|number| kind.id(platform, *number) == wanted)
+        .ok_or_else(|| Reply::not_found("resource"))
+}
+
 /// One of a list.
 pub(super) fn one(shared: &Shared, caller: &Caller, kind: Kind, id: &str) -> Result<Reply, Reply> {
     let platform = shared.platform();
     need(&platform, caller, kind.permission())?;
-    let wanted = Uuid::parse(id).ok_or_else(|| Reply::not_found("resource"))?;
-    let mut all = 0..kind.total(&platform);
-    all.find(|number| kind.id(&platform, *number) == wanted)
-        .map(|number| Reply::json(&kind.entity(&platform, number)))
-        .ok_or_else(|| Reply::not_found("resource"))
+    let number = number(&platform, kind, id)?;
+    Ok(Reply::json(&kind.entity(&platform, number)))
 }
 
 /// `GET /api/v2/organizations/me`.

@@ -1,11 +1,13 @@
 //! Open Messaging, inwards: messages, events and receipts of a middleware.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::conversation::{Conversation, Customer, Said};
 use super::oracle::{text, timestamp};
+use super::outbound::{self, Receipt};
 use super::platform::{Platform, Shared};
 use super::random::Uuid;
 use super::reply::Reply;
@@ -44,6 +46,18 @@ pub(super) fn integration(platform: &Platform, id: &str) -> Result<(), Reply> {
         true => Ok(()),
         false => Err(Reply::not_found("integration")),
     }
+}
+
+/// `GET /api/v2/conversations/messaging/integrations/open/{integrationId}`.
+pub(super) fn open_integration(shared: &Shared, caller: &Caller, id: &str) -> Result<Reply, Reply> {
+    let platform = shared.platform();
+    need(&platform, caller, "messaging:integration:view")?;
+    integration(&platform, id)?;
+    Ok(Reply::json(&json!({
+        "id": id, "name": "Simulated", "status": "Active", "createStatus": "Completed",
+        "outboundNotificationWebhookUrl": platform.config.integration.webhook,
+        "selfUri": format!("/api/v2/conversations/messaging/integrations/open/{id}"),
+    })))
 }
 
 pub(super) fn words(body: &Value, path: &str) -> Result<String, Reply> {
@@ -130,7 +144,7 @@ fn unchanged(it: &mut Conversation) -> Step {
 /// `POST …/messages/{integrationId}/inbound/open/message`, and the older `…/messages/inbound/open`,
 /// where the body names the integration.
 pub(super) fn inbound(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     caller: &Caller,
     request: &Request,
     to: Option<&str>,
@@ -182,6 +196,18 @@ pub(super) fn inbound(
         receipt: None,
     };
     say(&mut platform, conversation, is_new, said, now);
+    if platform.config.integration.receipts {
+        let receipt = Receipt {
+            message: text(id),
+            conversation: text(conversation),
+            integration: to.clone(),
+            customer: from.clone(),
+            status: "Delivered".to_owned(),
+            reason: None,
+            outbound: false,
+        };
+        outbound::post(shared, &mut platform, text(id), receipt.body(shared), None)?;
+    }
     let content: Vec<Value> = content
         .iter()
         .map(|it| json!({"contentType": "Attachment", "attachment": it.get("attachment")}))

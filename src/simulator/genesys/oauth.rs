@@ -40,6 +40,7 @@ pub(super) fn token(shared: &Shared, request: &Request) -> Reply {
     let now = shared.clock.now();
     let limits = platform.config.limits.clone();
     let token = platform.tokens.give(client, &limits, now);
+    platform.teller.oracle.counts.tokens += 1;
     // The client counts these seconds on its own clock.
     let expires_in = shared.clock.real_seconds(micros(limits.token));
     Reply::json(&json!({"access_token": token, "token_type": "bearer", "expires_in": expires_in}))

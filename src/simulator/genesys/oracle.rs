@@ -109,6 +109,8 @@ pub struct Counts {
     pub requests: u64,
     /// Requests refused with 429.
     pub limited: u64,
+    /// Access tokens given.
+    pub tokens: u64,
     /// Channels that exist now.
     pub channels: u64,
     /// Channels deleted to make room for another.

@@ -6,9 +6,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
+use serde_json::json;
 use sha2::Sha256;
 
 use super::messaging;
+use super::oracle::timestamp;
 use super::platform::{Platform, Shared};
 use super::reply::Reply;
 
@@ -31,12 +33,14 @@ pub(super) fn signature(secret: &str, body: &[u8]) -> String {
     format!("sha256={}", STANDARD.encode(mac.finalize().into_bytes()))
 }
 
-/// Posts a message in the background, where there is a webhook.
+/// Posts a message in the background, where there is a webhook. `then` is the receipt that follows it:
+/// of the message posted where it arrived, and that it failed where it did not.
 pub(super) fn post(
     shared: &Arc<Shared>,
     platform: &mut Platform,
     id: String,
     body: String,
+    then: Option<Receipt>,
 ) -> Result<(), Reply> {
     let integration = platform.config.integration.clone();
     let Some(url) = integration.webhook else {
@@ -65,8 +69,61 @@ pub(super) fn post(
                 messaging::mark(&mut platform, &id, "Failed");
             }
         }
+        if let Some(receipt) = then {
+            let receipt = if arrived { receipt } else { receipt.failed() };
+            // With too many on their way the customer never hears of it.
+            let _ = post(&task, &mut platform, id, receipt.body(&task), None);
+        }
     });
     Ok(())
+}
+
+/// What became of a message, as the webhook is told: `Sent`, `Delivered`, `Failed` and others.
+#[derive(Clone, Debug)]
+pub(super) struct Receipt {
+    pub(super) message: String,
+    pub(super) conversation: String,
+    pub(super) integration: String,
+    pub(super) customer: String,
+    pub(super) status: String,
+    /// A code of the platform's list, such as `GeneralError`.
+    pub(super) reason: Option<String>,
+    pub(super) outbound: bool,
+}
+
+impl Receipt {
+    fn failed(self) -> Self {
+        Self {
+            status: "Failed".to_owned(),
+            reason: Some("GeneralError".to_owned()),
+            ..self
+        }
+    }
+
+    /// The normalised message of type `Receipt`.
+    pub(super) fn body(&self, shared: &Shared) -> String {
+        let time = format!("{:.3}", timestamp(shared.clock.now()));
+        let (customer, integration) = (
+            json!({"id": self.customer, "idType": "Opaque"}),
+            json!({"id": self.integration, "idType": "Opaque"}),
+        );
+        let (to, from, direction) = match self.outbound {
+            true => (customer, integration, "Outbound"),
+            false => (integration, customer, "Inbound"),
+        };
+        let reasons: Vec<_> = self.reason.iter().map(|it| json!({"code": it})).collect();
+        json!({
+            "id": self.message,
+            "channel": {
+                "id": self.integration, "platform": "Open", "type": "Private",
+                "messageId": self.message, "to": to, "from": from, "time": time,
+            },
+            "type": "Receipt", "status": self.status, "reasons": reasons,
+            "isFinalReceipt": self.status != "Sent", "direction": direction,
+            "conversationId": self.conversation,
+        })
+        .to_string()
+    }
 }
 
 async fn deliver(shared: &Shared, url: &str, signature: &str, body: String) -> bool {

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::analytics::Jobs;
 use super::config::Config;
 use super::conversation::Conversation;
+use super::faults::Log;
 use super::messaging::Partners;
 use super::random::{Random, Uuid};
 use super::script::Step;
@@ -68,6 +69,8 @@ pub(super) struct Platform {
     pub(super) random: Random,
     pub(super) paused: bool,
     pub(super) sockets: u64,
+    /// Messages that were taken.
+    pub(super) log: Log,
 }
 
 impl Platform {
@@ -153,6 +156,7 @@ impl Shared {
             random: Random::new(config.seed, 4),
             paused: config.paused,
             sockets: 0,
+            log: Log::default(),
             config,
         };
         Ok(Self {

@@ -188,14 +188,19 @@ fn limited(shared: &Shared, window: Window) -> Reply {
     let message =
         format!("Rate limit exceeded the maximum. Retry the request in [{seconds}] seconds");
     let mut body = error_body(429, "too.many.requests", &message);
-    body["limit"] = json!({
-        "key": "client.credentials.token.rate.per.minute", "namespace": "platform.api", "value": window.allowed,
-    });
+    body["limit"] = limit_body(window.allowed);
     with_window(
         shared,
         Reply::json(&body).status(429).with("retry-after", seconds),
         window,
     )
+}
+
+/// `limit` of a refusal: calls of a token in a minute.
+pub(super) fn limit_body(allowed: u32) -> Value {
+    json!({
+        "key": "client.credentials.token.rate.per.minute", "namespace": "platform.api", "value": allowed,
+    })
 }
 
 fn with_window(shared: &Shared, reply: Reply, window: Window) -> Reply {
@@ -265,6 +270,9 @@ fn of_conversations(
 ) -> Result<Reply, Reply> {
     match (request.method.as_str(), path) {
         ("GET", []) => Ok(conversations::mine()),
+        ("GET", ["messaging", "integrations", "open", id]) => {
+            messaging::open_integration(shared, caller, id)
+        }
         ("POST", ["messages"]) => sending::create(shared, caller, request),
         ("POST", ["messages", "agentless"]) => sending::agentless(shared, caller, request),
         ("POST", ["messages", "inbound", "open"]) => {
@@ -284,6 +292,9 @@ fn of_conversations(
             ["typing"] => sending::typing(shared, caller, request, id, session),
             _ => Err(Reply::not_found("resource")),
         },
+        ("POST", ["messages", id, "participants", one, "replace"]) => {
+            conversations::replace(shared, caller, request, id, one)
+        }
         ("GET", [list @ ("calls" | "messages" | "emails" | "callbacks"), id]) => {
             let lists = ["calls", "messages", "emails", "callbacks"];
             let list = lists.into_iter().find(|it| it == list).unwrap_or_default();

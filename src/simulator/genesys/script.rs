@@ -308,6 +308,41 @@ fn reopen(it: &mut Conversation, now: i64, step: &mut Step) -> f64 {
     queue_up(it, now, step)
 }
 
+/// Into a queue, from outside: whoever spoke for the organisation leaves.
+pub(super) fn put_into(it: &mut Conversation, queue: u32, now: i64, mut step: Step) -> Step {
+    leave_to_another(it, now, &mut step);
+    it.queue = queue;
+    queue_up(it, now, &mut step);
+    step
+}
+
+/// To this agent, from outside.
+pub(super) fn hand_to(it: &mut Conversation, user: u32, now: i64) -> Step {
+    for participant in &mut it.participants {
+        participant.fresh = false;
+    }
+    let mut step = Step::new();
+    leave_to_another(it, now, &mut step);
+    it.join(Purpose::Agent, State::Alerting, now).user = Some(user);
+    step.push((Happened::UserStart, place(it, Purpose::Agent)));
+    it.phase = Phase::Alerting;
+    step
+}
+
+fn leave_to_another(it: &mut Conversation, now: i64, step: &mut Step) {
+    for (purpose, happened) in [
+        (Purpose::Agent, Happened::UserEnd),
+        (Purpose::Acd, Happened::AcdEnd),
+        (Purpose::Ivr, Happened::FlowEnd),
+    ] {
+        let at = place(it, purpose);
+        if let Some(one) = it.present(purpose) {
+            one.leave(Ending::Transfer, now);
+            step.push((happened, at));
+        }
+    }
+}
+
 /// Ends it from outside: by REST, or because a customer is gone.
 pub(super) fn disconnect(it: &mut Conversation, now: i64) -> Step {
     let mut step = Step::new();

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::conversation::Said;
 use super::conversations::{self, Shape};
+use super::directory::{self, Kind};
 use super::messaging::{conversation_with, integration, required, say, string, words};
 use super::oracle::{text, timestamp};
-use super::outbound;
+use super::outbound::{self, Receipt};
 use super::platform::{Platform, Shared};
 use super::random::Uuid;
 use super::reply::Reply;
@@ -140,7 +141,16 @@ fn send(
         "type": "Text", "text": words, "content": [], "direction": "Outbound",
         "originatingEntity": entity, "conversationId": text(conversation),
     });
-    outbound::post(shared, platform, text(id), normalized.to_string())?;
+    let receipt = platform.config.integration.receipts.then(|| Receipt {
+        message: text(id),
+        conversation: text(conversation),
+        integration: from.clone(),
+        customer: to.to_owned(),
+        status: "Delivered".to_owned(),
+        reason: None,
+        outbound: true,
+    });
+    outbound::post(shared, platform, text(id), normalized.to_string(), receipt)?;
     platform.sent(id, conversation);
     let said = Said {
         id,
@@ -209,11 +219,21 @@ pub(super) fn create(
     let now = shared.clock.now();
     let mut platform = shared.platform();
     need(&platform, caller, CREATE)?;
+    let queue = match string(&body, "/queueId") {
+        Some(id) => Some(directory::number(&platform, Kind::Queues, id)?),
+        None => None,
+    };
     let (id, is_new) =
         conversation_with(&mut platform, to, to, Direction::Outbound, existing, now)?;
     let users = platform.config.users;
     if is_new {
-        platform.change(id, now, |it| script::advance(it, users, now).0);
+        platform.change(id, now, |it| {
+            let step = script::advance(it, users, now).0;
+            match queue {
+                Some(queue) => script::put_into(it, queue, now, step),
+                None => step,
+            }
+        });
     }
     drop(platform);
     conversations::read(shared, caller, &text(id), Shape::Of("messages"))

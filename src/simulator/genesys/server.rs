@@ -1,6 +1,5 @@
 //! The HTTP server: connections, and the way of a WebSocket out of them.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::channel::{Load, Protocol, Socket};
+use super::faults::{self, Way};
 use super::platform::{Platform, Shared};
 use super::reply::Reply;
 use super::route::{self, Request};
@@ -58,7 +58,7 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>, place: OwnedSemaphoreP
     let place = Arc::new(place);
     let service = service_fn(move |request| {
         let (shared, place) = (Arc::clone(&shared), Arc::clone(&place));
-        async move { Ok::<_, Infallible>(answer(&shared, request, place).await) }
+        async move { answer(&shared, request, place).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -69,11 +69,23 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>, place: OwnedSemaphoreP
     let _ = connection.await;
 }
 
+/// A connection that ends in place of an answer.
+#[derive(Debug)]
+struct Cut;
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("the connection is cut")
+    }
+}
+
+impl std::error::Error for Cut {}
+
 async fn answer(
     shared: &Arc<Shared>,
     request: hyper::Request<Incoming>,
     place: Arc<OwnedSemaphorePermit>,
-) -> Response<Body> {
+) -> Result<Response<Body>, Cut> {
     let correlation = {
         let mut platform = shared.platform();
         platform.teller.oracle.counts.requests += 1;
@@ -82,15 +94,13 @@ async fn answer(
     let head = request.method() == Method::HEAD;
     let upgrades = request.headers().get("upgrade");
     if upgrades.is_some_and(|it| it.as_bytes().eq_ignore_ascii_case(b"websocket")) {
-        return match upgrade(shared, request, place) {
-            Ok(response) => response,
-            Err(reply) => reply.response(&correlation, false),
-        };
+        let upgraded = upgrade(shared, request, place);
+        return Ok(upgraded.unwrap_or_else(|reply| reply.response(&correlation, false)));
     }
     let (parts, body) = request.into_parts();
     let Ok(read) = timeout(BODY_LIMIT, to_bytes(Body::new(body), MAX_BODY)).await else {
         let reply = Reply::error(408, "request.timeout", "The request did not arrive in time");
-        return reply.response(&correlation, head);
+        return Ok(reply.response(&correlation, head));
     };
     let Ok(body) = read else {
         let reply = Reply::error(
@@ -98,10 +108,20 @@ async fn answer(
             "request.too.large",
             "The request is larger than 512000 bytes",
         );
-        return reply.response(&correlation, head);
+        return Ok(reply.response(&correlation, head));
     };
     let request = Request::new(&parts, body);
-    route::route(shared, &request).response(&correlation, head)
+    match faults::answer(shared, &request) {
+        Way::Goes(reply, delay) => {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            Ok(reply.response(&correlation, head))
+        }
+        Way::Cut => Err(Cut),
+        // The connection ends when the client gives up, or the platform does.
+        Way::Lost => std::future::pending().await,
+    }
 }
 
 /// Lets a WebSocket in: the URL is the credential.

@@ -59,6 +59,10 @@ impl Bed {
             meter: observer.node("wall", NodeKind::Sink, "activity"),
             table: store.table("wall"),
             views: observer.views(),
+            store: store.clone(),
+            outputs: std::collections::HashMap::new(),
+            simulator: None,
+            front: None,
         };
         let sink = open_at(config, &context, Arc::new(now)).await.unwrap();
         Self {

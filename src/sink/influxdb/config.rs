@@ -166,6 +166,7 @@ fn read_measurement(fields: &mut Fields<'_>) -> Option<Measurement> {
 fn read_tags(fields: &mut Fields<'_>) -> Option<Vec<(String, Path)>> {
     let default = ["interactionId", "participantId", "state"];
     let read = |tags: &mut Fields<'_>| {
+        tags.all_take(Path::shape);
         let entries = tags.entries().iter();
         let read: Vec<_> = entries
             .map(|(key, node)| {
@@ -187,6 +188,7 @@ fn read_tags(fields: &mut Fields<'_>) -> Option<Vec<(String, Path)>> {
 
 fn read_fields(fields: &mut Fields<'_>) -> Option<Vec<(String, Content)>> {
     let read = |values: &mut Fields<'_>| {
+        values.all_take(Path::shape);
         let entries = values.entries();
         if entries.is_empty() {
             let span = values.span();

@@ -19,12 +19,14 @@ use super::dialect::{self, ROWS, Words};
 use super::load::Load;
 use super::model::{FACTS, FRESHNESS, MERGES, Merge, TABLES, VIEWS};
 use super::refusal::Refusal;
+use super::rehearsal::{rows_of, statement};
 use super::row::Cells;
 use super::schema::{self, Found};
 use super::store::{Store, Trouble, Written};
 use crate::client::bigquery::{Class, Client, Error};
 use crate::failure::{Cause, Failure, Kind};
 use crate::layer::Finding;
+use crate::layer::rehearsal::Leaving;
 
 pub use settings::Settings;
 use staging::Staging;
@@ -136,6 +138,19 @@ fn turn(merge: &Merge) -> u8 {
         table if table == FRESHNESS.table => 2,
         _ => 0,
     }
+}
+
+/// What a load would say: a job with its transaction. Of several jobs the rows are told of the first.
+pub(super) fn said(schema: &str, load: &Load<'_>) -> Vec<Leaving> {
+    let parts = load.parts.iter();
+    let mut rows: Vec<_> = parts.flat_map(|part| rows_of(part, &part.rows)).collect();
+    let scripts = load::scripts(schema, load).into_iter();
+    let said = scripts.map(|script| {
+        let bound = script.bound().into_iter();
+        let bound = bound.map(|(name, text)| (format!("@{name}"), text.into()));
+        statement(&script.text(), bound, std::mem::take(&mut rows))
+    });
+    said.collect()
 }
 
 /// All that a run says, in the order of one batch with rows for every table: one job.

@@ -11,7 +11,7 @@ use super::{bigquery, snowflake};
 use crate::client::postgres;
 use crate::client::tds::Address;
 use crate::event::Path;
-use crate::setting::{Fields, Setting, is_name};
+use crate::setting::{Fields, Setting, Shape, is_name};
 
 /// Schema in which the tables live unless the file names another.
 const SCHEMA: &str = "cc_analytics";
@@ -224,6 +224,7 @@ fn read_connections(fields: &mut Fields<'_>, dialect: Option<Dialect>) -> usize 
 }
 
 fn read_dialect(fields: &mut Fields<'_>) -> Option<Dialect> {
+    fields.takes("dialect", || Shape::words(Dialect::ALL));
     let Some(node) = fields.node("dialect") else {
         return Some(Dialect::Sqlite);
     };

@@ -23,11 +23,13 @@ use super::dialect::{Dialect, Words};
 use super::load::{Load, Part};
 use super::model::{FACTS, MERGES, Merge};
 use super::refusal::Refusal;
+use super::rehearsal::{rows_of, statement as statement_shown, value};
 use super::row::Cells;
 use super::store::{Store, Trouble, Written};
 use crate::client::postgres::Settings;
 use crate::failure::Failure;
 use crate::layer::Finding;
+use crate::layer::rehearsal::Leaving;
 
 pub(super) use arrays::kinds;
 use arrays::{Array, element};
@@ -345,6 +347,23 @@ fn statement(
 /// The same, as it is prepared.
 fn bound(words: &dyn Words, schema: &str, merge: &Merge) -> String {
     statement(words, schema, merge, &|place| format!("${place}"))
+}
+
+/// What a load would say, but for the transaction around it: each part at once, a column an array.
+pub(super) fn said(schema: &str, load: &Load<'_>) -> Vec<Leaving> {
+    let words = Dialect::Postgres.words();
+    let parts = load.parts.iter();
+    let said = parts.map(|part| {
+        let text = bound(words, schema, part.merge);
+        let columns = kinds(part.merge.table).into_iter().enumerate();
+        let arrays = columns.map(|(place, kind)| {
+            let cells = part.rows.iter().map(|row| value(&row[place]));
+            let name = format!("${}::{}[]", place + 1, element(kind).name());
+            (name, cells.collect())
+        });
+        statement_shown(&text, arrays, rows_of(part, &part.rows))
+    });
+    said.collect()
 }
 
 /// All that a run says, in the order of one batch with rows for every table.

@@ -16,12 +16,14 @@ use super::load::{Cell, Load};
 use super::model::{EVENT_TIMESTAMP, INPUTS, Kind, MERGES, Merge};
 use super::postgres::{Session, TABLE, kinds, probe, queries, refused, validation};
 use super::refusal::Refusal;
+use super::rehearsal::{rows_of, statement};
 use super::row::Cells;
 use super::store::{Store, Trouble, Written};
 use super::time;
 use crate::client::postgres::Settings;
 use crate::failure::Failure;
 use crate::layer::Finding;
+use crate::layer::rehearsal::Leaving;
 
 /// Rows to a statement: as many as possible of the first, then of the next. With eleven columns the
 /// first stays well below the 32,767 parameters that a statement can have.
@@ -258,6 +260,29 @@ fn out_of_staging(schema: &str, merge: &Merge, query: &str) -> [String; 3] {
         format!("INSERT INTO {staging} {query}"),
         merged(schema, merge),
     ]
+}
+
+/// What a load would say, but for the transaction and the lock around it.
+pub(super) fn said(schema: &str, load: &Load<'_>) -> Vec<Leaving> {
+    let mut said = Vec::new();
+    for part in &load.parts {
+        let (staging, kinds) = (staging(part.merge), kinds(part.merge.table));
+        said.push(statement(&emptied(&staging), [], Vec::new()));
+        let mut rest = &part.rows[..];
+        for size in ROWS {
+            while rest.len() >= size {
+                let (now, later) = rest.split_at(size);
+                let cells = now.iter().flatten().enumerate();
+                let bound =
+                    cells.map(|(place, cell)| (format!("${}", place + 1), text(cell).into()));
+                let insertion = insertion(&staging, &kinds, size);
+                said.push(statement(&insertion, bound, rows_of(part, now)));
+                rest = later;
+            }
+        }
+        said.push(statement(&merged(schema, part.merge), [], Vec::new()));
+    }
+    said
 }
 
 /// All that a run says, in the order of one batch with one row for every table.

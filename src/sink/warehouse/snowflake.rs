@@ -17,14 +17,16 @@ use super::dialect::merge::columns as columns_of;
 use super::dialect::{self, Words};
 use super::json;
 use super::load::Load;
-use super::model::{Kind, MERGES};
+use super::model::{Kind, MERGES, Merge};
 use super::refusal::Refusal;
+use super::rehearsal::{rows_of, statement};
 use super::row::Cells;
 use super::schema::{self, Found};
 use super::store::{Store, Trouble, Written};
 use crate::client::snowflake::{Class, Error, Row, Session};
 use crate::failure::Failure;
 use crate::layer::Finding;
+use crate::layer::rehearsal::Leaving;
 
 pub use settings::Settings;
 use staging::Staging;
@@ -77,6 +79,24 @@ impl Store for Snowflake {
     async fn probe(config: &Config) -> Vec<Finding> {
         probe::probe(config).await
     }
+}
+
+/// What a load would say, but for the transaction around it. A text of several megabytes is several;
+/// the rows are told of the first.
+pub(super) fn said(schema: &str, load: &Load<'_>) -> Vec<Leaving> {
+    let mut said = Vec::new();
+    for part in &load.parts {
+        let mut rows = rows_of(part, &part.rows);
+        for text in json::texts(part, "") {
+            let bound = [("1".to_owned(), text.into())];
+            said.push(statement(
+                &merge(schema, part.merge),
+                bound,
+                std::mem::take(&mut rows),
+            ));
+        }
+    }
+    said
 }
 
 impl Snowflake {
@@ -193,10 +213,11 @@ impl Drop for Snowflake {
 }
 
 fn merges(schema: &str) -> Vec<String> {
-    let merges = MERGES.iter();
-    merges
-        .map(|merge| WORDS.merge(schema, merge, &WORDS.source(&columns_of(merge))))
-        .collect()
+    MERGES.iter().map(|of| merge(schema, of)).collect()
+}
+
+fn merge(schema: &str, merge: &Merge) -> String {
+    WORDS.merge(schema, merge, &WORDS.source(&columns_of(merge)))
 }
 
 /// All that a run says, in the order of one batch with rows for every table.

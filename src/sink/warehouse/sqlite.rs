@@ -21,6 +21,7 @@ use super::thread::gone;
 use super::time;
 use crate::clock::parse_timestamp;
 use crate::failure::Failure;
+use crate::layer::rehearsal::Leaving;
 use crate::layer::{Finding, Grade};
 
 use failure::{constraint, failure};
@@ -186,6 +187,12 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
+}
+
+/// What a load would say, but for the transaction around it.
+pub(super) fn said(schema: &str, load: &Load<'_>) -> Result<Vec<Leaving>, Trouble> {
+    let said = Statements::new(schema).said(load);
+    said.map_err(|_| Failure::fatal("warehouse_error", "no statement for a table").into())
 }
 
 /// All that a run says, in the order of one batch with rows for every table.

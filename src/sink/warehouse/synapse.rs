@@ -14,12 +14,14 @@ use super::config::{Config, Target};
 use super::dialect::Dialect;
 use super::load::{Cell, Load, Part};
 use super::refusal::Refusal;
+use super::rehearsal::{rows_of, statement, value};
 use super::row::Cells;
 use super::schema::{Comparison, Found, compare, judge};
 use super::store::{Store, Trouble, Written};
 use super::time;
 use crate::client::tds::{Address, Class, Fault, Session, Value};
 use crate::failure::{Cause, Failure, Kind};
+use crate::layer::rehearsal::Leaving;
 use crate::layer::{Finding, Grade};
 
 use staging::Staging;
@@ -178,6 +180,31 @@ async fn insert(
     let sql = statement.insert(rows.len());
     session.execute(&sql, &values).await.map_err(trouble)?;
     Ok(())
+}
+
+/// What a load would say, but for the transaction around its merges.
+pub(super) fn said(schema: &str, load: &Load<'_>) -> Result<Vec<Leaving>, Trouble> {
+    let statements = Statements::new(schema);
+    let (mut said, mut merges) = (Vec::new(), Vec::new());
+    for part in &load.parts {
+        let known = statements.of(part.merge)?;
+        said.push(statement(&known.empty, [], Vec::new()));
+        for rows in part.rows.chunks(known.rows) {
+            let cells = rows.iter().flatten().enumerate();
+            let bound = cells.map(|(place, cell)| {
+                let value = written(cell).map_or_else(|| value(cell), Into::into);
+                (format!("@P{}", place + 1), value)
+            });
+            said.push(statement(
+                &known.insert(rows.len()),
+                bound,
+                rows_of(part, rows),
+            ));
+        }
+        merges.push(statement(&known.merge, [], Vec::new()));
+    }
+    said.extend(merges);
+    Ok(said)
 }
 
 /// Times and days as text that every pool reads alike, whatever its language.

@@ -10,7 +10,8 @@ use super::cursor::{Cursor, Cursors};
 use super::listing::{Found, Listing, id};
 use super::opened::{End, Opened, compression};
 use super::{Config, ReadMode};
-use crate::codec::{Block, Compression, Outlet, Piece, Position, letter_about, provenance};
+use crate::clock::Wall;
+use crate::codec::{Block, Compression, Outlet, Piece, Position, letter_about, provenance_at};
 use crate::event;
 use crate::failure::Failure;
 use crate::observe::Progress;
@@ -51,6 +52,7 @@ pub(super) struct Reading {
     pub cursors: Cursors,
     pub progress: Progress,
     pub outlet: Outlet<Mark>,
+    wall: Wall,
     seen: HashMap<Vec<u8>, Seen>,
 }
 
@@ -62,6 +64,7 @@ impl Reading {
         kept: Vec<Checkpoint>,
         progress: Progress,
         outlet: Outlet<Mark>,
+        wall: Wall,
     ) -> Self {
         Self {
             config,
@@ -70,6 +73,7 @@ impl Reading {
             cursors: Cursors::new(kept),
             progress,
             outlet,
+            wall,
             seen: HashMap::new(),
         }
     }
@@ -260,6 +264,10 @@ impl Reading {
         self.send(block, letters, &opened.object, mark)
     }
 
+    fn from(&self, object: &Arc<str>) -> Arc<event::Provenance> {
+        provenance_at(&self.source, object, &self.wall)
+    }
+
     fn letter(
         &self,
         reason: &'static str,
@@ -267,7 +275,7 @@ impl Reading {
         place: event::Position,
         object: &Arc<str>,
     ) -> Letter {
-        letter_about(reason, detail, place, &provenance(&self.source, object))
+        letter_about(reason, detail, place, &self.from(object))
     }
 
     fn send(
@@ -280,7 +288,7 @@ impl Reading {
         let piece = Piece {
             block,
             letters,
-            from: provenance(&self.source, object),
+            from: self.from(object),
             mark,
         };
         match self.outlet.send(piece) {

@@ -191,13 +191,9 @@ pub(super) async fn drive(shared: Arc<Shared>, template: Stage) {
         }
         asked |= waiting;
         tokio::select! {
-            Some(()) = running.next(), if !running.is_empty() => {}
-            () = shared.work.notified() => {}
-            // A stage never answers `Err` here; if it did, its call would.
-            _ = futures::future::poll_fn(|cx| below.poll_ready(cx)), if waiting => {
-                shared.offer(std::mem::replace(&mut below, template.clone()));
-                asked = false;
-            }
+            // In one order, so that two runs on one clock say the same; what seldom comes is asked first,
+            // so that nothing has to wait for ever for what comes often.
+            biased;
             () = until(deadline), if deadline.is_some() => shared.expire(),
             changed = phase.changed(), if watching => match changed {
                 Ok(()) => {
@@ -206,6 +202,13 @@ pub(super) async fn drive(shared: Arc<Shared>, template: Stage) {
                 }
                 Err(_) => watching = false,
             },
+            // A stage never answers `Err` here; if it did, its call would.
+            _ = futures::future::poll_fn(|cx| below.poll_ready(cx)), if waiting => {
+                shared.offer(std::mem::replace(&mut below, template.clone()));
+                asked = false;
+            }
+            Some(()) = running.next(), if !running.is_empty() => {}
+            () = shared.work.notified() => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use super::shape::Shape;
 use super::{Config, Make, Named, OnError, Plan};
 use crate::diagnostic::{Report, nearest, quote};
 use crate::event::{Path, Segment};
-use crate::setting::{Fields, Key, Node, OneOrMany, Setting, Value, wrong_type};
+use crate::setting::{self, Fields, Key, Node, OneOrMany, Setting, Value, wrong_type};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
@@ -23,7 +23,9 @@ impl Config {
         let keep = nullable_choice(fields, "keep", &[("none", Keep::None), ("all", Keep::All)]);
         let choices = [("reject", OnError::Reject), ("null", OnError::Null)];
         let on_error = nullable_choice(fields, "on_error", &choices).unwrap_or(OnError::Reject);
-        let make = match keep.unwrap_or(Keep::None) {
+        let keep = keep.unwrap_or(Keep::None);
+        says(fields, keep);
+        let make = match keep {
             Keep::None => new(fields),
             Keep::All => over(fields).map(Make::Over),
         };
@@ -32,6 +34,20 @@ impl Config {
             make: make?,
             on_error,
         }))
+    }
+}
+
+/// What is read by hand, for the schema of the file.
+fn says(fields: &Fields<'_>, keep: Keep) {
+    let place = || Path::shape().or(Path::shape().list());
+    fields.takes("fields", || place().map());
+    fields.takes("default", || setting::Shape::Any.map());
+    match keep {
+        Keep::None => fields.takes("each", Path::shape),
+        Keep::All => {
+            fields.takes("rename", || String::shape().map());
+            fields.takes("drop", place);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use compact_str::CompactString;
 
 use crate::diagnostic::Report;
 use crate::event::write_json_str;
-use crate::setting::{Node, Setting, Value, wrong_type};
+use crate::setting::{Node, Setting, Shape, Value, wrong_type};
 
 /// A value of the file as JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +12,10 @@ pub(super) struct Json(pub CompactString);
 
 impl Setting for Json {
     const EXPECTED: &'static str = "a value";
+
+    fn shape() -> Shape {
+        Shape::Any
+    }
 
     fn read(node: &Node, report: &mut Report) -> Option<Self> {
         let mut out = Vec::new();

@@ -9,7 +9,7 @@ use super::shape::is_whole;
 use super::timestamp::is_timestamp;
 use crate::diagnostic::Report;
 use crate::event::{Event, Handle, Kind, Path, Revision, Value, json_str};
-use crate::setting::{Fields, Node, choice};
+use crate::setting::{Fields, Node, Shape, choice};
 
 /// What a value becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +54,8 @@ impl Coercion {
     pub(super) fn read(node: &Node, report: &mut Report) -> Option<Coercion> {
         let mut fields = Fields::new(node, "a coercion", report)?;
         let path = fields.required("path");
+        fields.takes("to", || Shape::words(&TARGETS));
+        fields.takes("from", || Shape::words(&ORIGINS).list());
         let to = match fields.required_node("to") {
             Some(node) => choice(node, fields.report(), &TARGETS),
             None => None,

@@ -8,7 +8,7 @@ use super::shape::{is_whole, shape};
 use super::timestamp::is_timestamp;
 use crate::diagnostic::{Report, nearest, quote};
 use crate::event::{Event, Kind, Path, Value};
-use crate::setting::{Fields, Key, Node, Setting};
+use crate::setting::{Fields, Key, Node, Setting, Shape};
 use crate::stage::Violation;
 
 /// A set of types: `integer`, `string|null`.
@@ -80,6 +80,10 @@ impl fmt::Display for Types {
 
 impl Setting for Types {
     const EXPECTED: &'static str = "a type";
+
+    fn shape() -> Shape {
+        Shape::Text(Self::EXPECTED)
+    }
 
     fn read(node: &Node, report: &mut Report) -> Option<Types> {
         let text = String::read(node, report)?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::paths::{Location, LocationSegment};
 use jsonschema::{PatternOptions, ValidationError, Validator};
-use serde_json::{Map, Number, Value as Json};
+use serde_json::Value as Json;
 
 use super::instance::{Body, Instance};
 use super::known::Known;
@@ -40,7 +40,7 @@ impl Schema {
     /// From a mapping in the pipeline file, or from the file that the text names, relative to `base`.
     pub(super) fn read(node: &Node, base: &Path, report: &mut Report) -> Option<Schema> {
         let json = match &node.value {
-            Value::Map(_) => to_json(node),
+            Value::Map(_) => node.to_json(),
             _ => read_file(
                 &base.join(std::path::PathBuf::read(node, report)?),
                 node,
@@ -148,22 +148,6 @@ fn explain(error: &ValidationError<'_>) -> String {
 }
 
 /// Settings as JSON. Numbers past JSON's range cannot occur: the tree has finite ones only.
-fn to_json(node: &Node) -> Json {
-    match &node.value {
-        Value::Null => Json::Null,
-        Value::Bool(value) => Json::Bool(*value),
-        Value::Int(value) => Json::Number((*value).into()),
-        Value::Float(value) => Number::from_f64(*value).map_or(Json::Null, Json::Number),
-        Value::Text(text) => Json::String(text.clone()),
-        Value::List(items) => Json::Array(items.iter().map(to_json).collect()),
-        Value::Map(entries) => {
-            let member =
-                |(key, node): &(crate::setting::Key, Node)| (key.name.clone(), to_json(node));
-            Json::Object(entries.iter().map(member).collect::<Map<_, _>>())
-        }
-    }
-}
-
 fn violation(error: &ValidationError<'_>) -> Violation {
     let mut place = place(error.instance_path());
     let kind = error.kind();

@@ -6,7 +6,7 @@ use super::super::topics::{self, Bad};
 use super::{Channels, Fill, Host, Protocol, Wanted};
 use crate::client::genesys::{Credentials, Endpoints, is_region};
 use crate::layer::Backoff;
-use crate::setting::{Fields, Node, Secret, Setting, Size, Value, wrong_type};
+use crate::setting::{Fields, Node, Secret, Setting, Shape, Size, Value, wrong_type};
 
 /// Topics of `protocol: events` where none are named.
 const EVENTS: [&str; 4] = [
@@ -32,6 +32,7 @@ fn said(node: Option<&Node>) -> bool {
 }
 
 fn text(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
+    fields.takes(name, || String::shape().or(Shape::Nothing));
     let node = fields.node(name).filter(|node| said(Some(node)))?;
     String::read(node, fields.report())
 }
@@ -40,6 +41,8 @@ fn text(fields: &mut Fields<'_>, name: &'static str) -> Option<String> {
 pub(super) fn read_auth(fields: &mut Fields<'_>) -> (Option<Credentials>, bool) {
     let mut anything = said(fields.node("auth"));
     let auth = fields.section("auth", "`auth`", |auth| {
+        auth.takes("client_id", || String::shape().or(Shape::Nothing));
+        auth.takes("client_secret", || Secret::shape().or(Shape::Nothing));
         let (id, secret) = (auth.node("client_id"), auth.node("client_secret"));
         anything = said(id) || said(secret);
         if !anything {
@@ -125,6 +128,7 @@ pub(super) fn read_host(fields: &mut Fields<'_>, protocol: Protocol, auth: bool)
 }
 
 pub(super) fn read_topics(fields: &mut Fields<'_>, protocol: Protocol) -> Option<Vec<String>> {
+    fields.takes("topics", || String::shape().list());
     if protocol == Protocol::Events && !fields.has("topics") {
         return Some(EVENTS.map(str::to_owned).into());
     }
@@ -156,6 +160,10 @@ pub(super) fn read_topics(fields: &mut Fields<'_>, protocol: Protocol) -> Option
 }
 
 pub(super) fn wanted(fields: &mut Fields<'_>, name: &'static str) -> Wanted {
+    fields.takes(name, || {
+        let all = Shape::Words(vec!["all".to_owned()]);
+        all.or(String::shape().list())
+    });
     let Some(node) = fields.node(name) else {
         return Wanted::All;
     };

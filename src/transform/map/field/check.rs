@@ -6,8 +6,8 @@ use super::super::locate::Locator;
 use super::super::template::Template;
 use super::{Better, Field, Found, Lookup, Otherwise, Source, Take};
 use crate::diagnostic::Report;
-use crate::event::Meta;
-use crate::setting::{Fields, Key, Node, Pattern, Value, choice, wrong_type};
+use crate::event::{Meta, Path};
+use crate::setting::{Fields, Key, Node, Pattern, Setting, Shape, Value, choice, wrong_type};
 
 /// Exactly one of these says where the value comes from.
 const SOURCES: [&str; 7] = [
@@ -65,6 +65,7 @@ impl Field {
 }
 
 fn long(fields: &mut Fields<'_>, depth: usize) -> Option<Field> {
+    says(fields);
     let source = source(fields, depth);
     let pattern = pattern(fields);
     let present = fields.optional("present");
@@ -89,6 +90,20 @@ fn long(fields: &mut Fields<'_>, depth: usize) -> Option<Field> {
         fields.error("conflicting-fields", span, message);
     }
     Some(field)
+}
+
+/// What is read by hand, for the schema of the file.
+fn says(fields: &Fields<'_>) {
+    let places = || Path::shape().or(Path::shape().list());
+    for name in ["from", "earliest", "latest"] {
+        fields.takes(name, places);
+    }
+    fields.takes("between", || Path::shape().list());
+    fields.takes("template", String::shape);
+    fields.takes("value", || Shape::Any);
+    fields.takes("meta", || Shape::words(&Meta::ALL));
+    fields.takes("take", || String::shape().or(Shape::from(0)));
+    fields.takes("lookup", || Shape::Any.map());
 }
 
 fn source(fields: &mut Fields<'_>, depth: usize) -> Option<Source> {
@@ -291,6 +306,8 @@ pub(in super::super) fn nullable_choice<T: Clone>(
     name: &'static str,
     choices: &[(&str, T)],
 ) -> Option<T> {
+    fields.takes(name, || Shape::words(choices));
+    fields.takes(name, || Shape::Nothing);
     let node = fields.node(name)?;
     match node.value {
         Value::Null if !node.is_broken() && !node.from_variable => {
