@@ -1,5 +1,5 @@
-//! Brokers that end a consumer, and what comes after: a queue that is deleted, a message that is answered too
-//! late, a parking queue that nobody uses.
+//! Brokers that end a consumer or do not answer, and what comes after: a queue that is deleted, a message that
+//! is answered too late, a parking queue that nobody uses, an answer that is lost.
 
 #[path = "rabbitmq/broker.rs"]
 mod broker;
@@ -8,7 +8,7 @@ mod run;
 
 use std::time::Duration;
 
-use broker::{Broker, declare, publish, ready};
+use broker::{Broker, Proxy, declare, publish, ready};
 use lapin::options::QueueDeleteOptions;
 use run::{Run, With, bodies, complete, pipeline, until};
 use trunkline::graph::Pipeline;
@@ -49,6 +49,79 @@ async fn a_queue_that_is_deleted_and_made_again_is_consumed_again() {
         complete(&shelf.all(), 200, 4);
         assert_eq!((shelf.count(), ready(&channel, &queue).await), (200, 0));
     }
+}
+
+/// The connection lives, with heartbeats both ways, and one answer never comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_not_answered_is_asked_again_on_another_connection() {
+    let broker = Broker::shared().await;
+    let proxy = Proxy::start(broker.port()).await;
+    let channel = broker.channel().await;
+    declare(&channel, "silent", "classic", &[]).await;
+    publish(&channel, "silent", bodies(100, 4)).await;
+    // Of `channel.open`, `queue.declare`, `basic.qos` and `basic.consume`.
+    let methods = [(20, 11), (50, 11), (60, 11), (60, 21)];
+    methods.iter().for_each(|method| proxy.withhold(*method));
+    let more = format!("request_timeout: 1s, {SOON}");
+    let run = Run::reads(
+        &broker.url_at(proxy.port()),
+        "silent",
+        &more,
+        "",
+        With::default(),
+    );
+    run.until(100).await;
+    assert_eq!(proxy.withheld(), 0);
+    let shelf = run.shelf.clone();
+    let ledger = run.stop().await;
+    complete(&shelf.all(), 100, 4);
+    let retries = ledger.node("in").unwrap().counts.retries;
+    assert!(retries >= methods.len() as u64, "{retries}");
+    assert_eq!(ready(&channel, "silent").await, 0);
+}
+
+/// And what is parked: the copy may be there or not, the message is not answered until one is known to be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_parking_is_not_confirmed_is_parked_again() {
+    let broker = Broker::shared().await;
+    let proxy = Proxy::start(broker.port()).await;
+    let channel = broker.channel().await;
+    declare(&channel, "unheard", "classic", &[]).await;
+    let one_group = |from: usize, to: usize| {
+        let body = |n: usize| format!(r#"{{"g":"g-0","n":{n}}}"#);
+        (from..to).map(body)
+    };
+    publish(&channel, "unheard", one_group(0, 60)).await;
+    let more = format!(
+        "request_timeout: 1s, group_by: .g, max_per_group: 10, parking: {{ queue: 'unheard.{{group}}' }}, {SOON}"
+    );
+    let with = With {
+        apart: true,
+        ..With::default()
+    };
+    // `basic.ack`, which a broker says to nobody but those who publish: the program's parking.
+    proxy.withhold((60, 80));
+    let url = broker.url_at(proxy.port());
+    let run = Run::reads(&url, "unheard", &more, "", with);
+    run.shelf.kill("g-0");
+    until("all are parked", async || {
+        proxy.withheld() == 0 && ready(&channel, "unheard.g-0").await >= 40
+    })
+    .await;
+    run.shelf.revive("g-0");
+    publish(&channel, "unheard", one_group(60, 70)).await;
+    let shelf = run.shelf.clone();
+    let each = async || {
+        let all = shelf.all();
+        let all: std::collections::HashSet<_> = all.iter().map(|it| it.body.to_string()).collect();
+        all.len() == 70
+    };
+    until("each is there", each).await;
+    for queue in ["unheard", "unheard.g-0"] {
+        until("it is empty", async || ready(&channel, queue).await == 0).await;
+    }
+    run.stop().await;
+    complete(&shelf.all(), 70, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

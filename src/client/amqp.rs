@@ -9,6 +9,7 @@ mod about;
 
 pub use about::ABOUT;
 
+mod line;
 mod table;
 mod topology;
 mod verdict;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use lapin::tcp::{AMQPUriTcpExt, RustlsConnector};
+use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, RustlsConnector};
 use lapin::uri::{AMQPScheme, AMQPUri, SASLMechanism};
 use lapin::{Channel, Connection, ConnectionProperties, Event};
 use rustls::ClientConfig;
@@ -30,16 +31,21 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use self::line::{Held, Line};
 use super::http;
 use crate::failure::Failure;
 use crate::setting::{Fields, Secret};
 
 pub use table::{count_of, short, table_of, text_of};
 pub use topology::{Binding, Declare, Exchange, Queue, QueueKind, Topology, arguments_of, look_at};
-pub use verdict::{failure, is_precondition, reply_code};
+pub use verdict::failure;
 
 /// How long a connection may take to stand, unless told.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long one request may go without an answer, unless told.
+const REQUEST: Duration = Duration::from_secs(30);
+/// How long the broker may take to say farewell.
+const CLOSE: Duration = Duration::from_secs(2);
 /// How often each side says that it is alive, unless told.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 /// The longest name that a connection may have here, in bytes.
@@ -63,6 +69,10 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// `connect_timeout`: default 10 s.
     pub connect_timeout: Duration,
+    /// `request_timeout`: default 30 s. A broker that says that it lives and does not answer a request for
+    /// so long is left, and asked again over another connection. It does not count while the broker says
+    /// that it takes nothing.
+    pub request_timeout: Duration,
     /// `connection_name`: as the broker's lists show it; default `trunkline <node>`.
     pub connection_name: Option<String>,
 }
@@ -93,6 +103,7 @@ impl Settings {
         }
         let heartbeat = in_range(fields, "heartbeat", HEARTBEAT, 1..=3600);
         let connect_timeout = in_range(fields, "connect_timeout", CONNECT, 1..=300);
+        let request_timeout = in_range(fields, "request_timeout", REQUEST, 1..=300);
         let connection_name: Option<String> = fields.filled("connection_name");
         if connection_name
             .as_ref()
@@ -109,6 +120,7 @@ impl Settings {
             client_key,
             heartbeat,
             connect_timeout,
+            request_timeout,
             connection_name,
         })
     }
@@ -123,6 +135,7 @@ impl Settings {
             client_key: None,
             heartbeat: HEARTBEAT,
             connect_timeout: CONNECT,
+            request_timeout: REQUEST,
             connection_name: None,
         }
     }
@@ -177,6 +190,8 @@ impl Settings {
         let properties = ConnectionProperties::default().with_connection_name(name.into());
         let runtime = lapin::runtime::default_runtime();
         let runtime = runtime.map_err(|error| failure("start a connection", &error))?;
+        let line = Line::default();
+        let held = line.hold();
         let connecting = Connection::connector(
             uri,
             runtime,
@@ -185,6 +200,9 @@ impl Settings {
                 let host = uri.authority.host.clone();
                 uri.scheme = AMQPScheme::AMQP;
                 let plain = uri.connect_async(&runtime).await?;
+                if let AsyncTcpStream::Plain(stream) = &plain {
+                    line.take(stream.get_ref())?;
+                }
                 Ok(match &tls {
                     Some(tls) => plain.into_rustls(tls, &host).await?,
                     None => plain,
@@ -193,7 +211,7 @@ impl Settings {
             properties,
         );
         match tokio::time::timeout(self.connect_timeout, connecting).await {
-            Ok(Ok(connection)) => Ok(Link::over(connection)),
+            Ok(Ok(connection)) => Ok(Link::over(connection, held, self.request_timeout)),
             Ok(Err(error)) => {
                 let doing = format!("connect to {}", self.place());
                 Err(failure(&doing, &error))
@@ -252,15 +270,18 @@ fn in_range(
     default
 }
 
-/// A connection that stands, or stood. It is closed when it and all its channels are dropped.
+/// A connection that stands, or stood. It is closed when it is dropped: whoever has a channel of it keeps it.
 pub struct Link {
-    connection: Connection,
+    connection: Arc<Connection>,
+    /// There until it is dropped.
+    held: Option<Held>,
     blocked: watch::Receiver<Option<String>>,
     listening: JoinHandle<()>,
+    request_timeout: Duration,
 }
 
 impl Link {
-    fn over(connection: Connection) -> Self {
+    fn over(connection: Connection, held: Held, request_timeout: Duration) -> Self {
         let (tell, blocked) = watch::channel(None);
         let mut events = Box::pin(connection.events_listener());
         let listening = tokio::spawn(async move {
@@ -276,19 +297,57 @@ impl Link {
             }
         });
         Self {
-            connection,
+            connection: Arc::new(connection),
+            held: Some(held),
             blocked,
             listening,
+            request_timeout,
+        }
+    }
+
+    /// What the broker answers to a request on one of the channels: to `doing`, a clause such as `declare
+    /// the queue`. Time in which the broker says that it takes nothing does not count.
+    ///
+    /// # Errors
+    /// As the broker says; `Disconnected` where it does not answer within `request_timeout`.
+    pub async fn ask<T>(
+        &self,
+        doing: &str,
+        request: impl Future<Output = lapin::Result<T>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            answered = request => answered.map_err(|error| failure(doing, &error)),
+            () = self.silence() => {
+                let limit = self.request_timeout;
+                let message = format!("cannot {doing}: the broker has not answered within {limit:?}");
+                Err(Failure::disconnected("broker_silent", message))
+            }
+        }
+    }
+
+    /// Until the broker has taken requests for as long as one may take.
+    async fn silence(&self) {
+        let mut blocked = self.blocked();
+        loop {
+            // Who cannot say any more that it is blocked is not.
+            let _ = blocked.wait_for(Option::is_none).await;
+            let again = async { blocked.wait_for(Option::is_some).await.is_ok() };
+            match tokio::time::timeout(self.request_timeout, again).await {
+                Ok(true) => {}
+                Ok(false) => return tokio::time::sleep(self.request_timeout).await,
+                Err(_) => return,
+            }
         }
     }
 
     /// Opens a channel.
     ///
     /// # Errors
-    /// `Disconnected` when the connection is gone.
+    /// `Disconnected` when the connection is gone, or nobody answers.
     pub async fn channel(&self) -> Result<Channel, Failure> {
-        let opened = self.connection.create_channel().await;
-        opened.map_err(|error| failure("open a channel", &error))
+        self.ask("open a channel", self.connection.create_channel())
+            .await
     }
 
     /// Why the broker takes nothing from this connection (its memory or disk is short), while it does
@@ -304,10 +363,14 @@ impl Link {
 
     /// Takes leave of the broker: what was said before has been read when this returns.
     pub async fn close(&self) {
-        let closing = self.connection.close(200, "done".into());
-        // Who does not answer has gone already.
-        let _ = tokio::time::timeout(Duration::from_secs(2), closing).await;
+        close(&self.connection).await;
     }
+}
+
+async fn close(connection: &Connection) {
+    let closing = connection.close(200, "done".into());
+    // Who does not answer has gone already.
+    let _ = tokio::time::timeout(CLOSE, closing).await;
 }
 
 impl fmt::Debug for Link {
@@ -317,8 +380,21 @@ impl fmt::Debug for Link {
 }
 
 impl Drop for Link {
+    /// By itself lapin keeps a connection on which an answer is missing: it would live on, with all that
+    /// the broker had handed to its consumers.
     fn drop(&mut self) {
         self.listening.abort();
+        let held = self.held.take();
+        if !self.is_up() {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let connection = self.connection.clone();
+            runtime.spawn(async move {
+                close(&connection).await;
+                drop(held);
+            });
+        }
     }
 }
 

@@ -118,12 +118,12 @@ impl Config {
         found.push(Finding::new(Grade::Good, format!("{place} takes us in")));
         let channel = link.channel().await?;
         if !self.exchange.name.is_empty() {
-            self.exchange.expected().create(&channel).await?;
+            self.exchange.expected().create(&link, &channel).await?;
             let told = format!("the exchange `{}` is there", self.exchange.name);
             found.push(Finding::new(Grade::Good, told));
         }
         if let Some(queue) = &self.queue {
-            let (messages, _) = look_at(&channel, queue).await?;
+            let (messages, _) = look_at(&link, &channel, queue).await?;
             let told = format!("the queue `{queue}` is there: {messages} messages");
             found.push(Finding::new(Grade::Good, told));
         }
@@ -138,13 +138,13 @@ impl Open {
         let channel = link.channel().await?;
         match config.declare {
             Declare::Nothing => {}
-            Declare::Passive => config.exchange.expected().create(&channel).await?,
-            Declare::Create => config.exchange.create(&channel).await?,
+            Declare::Passive => config.exchange.expected().create(&link, &channel).await?,
+            Declare::Create => config.exchange.create(&link, &channel).await?,
         }
         if let Some(queue) = &config.queue {
             config
                 .topology
-                .apply(&channel, queue, config.declare)
+                .apply(&link, &channel, queue, config.declare)
                 .await?;
         }
         Ok(Self {
@@ -166,10 +166,8 @@ impl Open {
             }
         }
         let channel = self.link.channel().await?;
-        let confirmed = channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await;
-        confirmed.map_err(|error| failure("have messages confirmed", &error))?;
+        let confirmed = channel.confirm_select(ConfirmSelectOptions::default());
+        self.link.ask("have messages confirmed", confirmed).await?;
         Ok(channel)
     }
 

@@ -212,11 +212,10 @@ impl Consuming {
         let channel = link.channel().await?;
         config
             .topology
-            .apply(&channel, &config.queue, config.declare)
+            .apply(&link, &channel, &config.queue, config.declare)
             .await?;
         let qos = channel.basic_qos(config.prefetch.get(), BasicQosOptions::default());
-        qos.await
-            .map_err(|error| failure("say the prefetch", &error))?;
+        link.ask("say the prefetch", qos).await?;
         let place = shared.place.load(Ordering::Relaxed);
         let options = BasicConsumeOptions {
             exclusive: config.consumer.exclusive,
@@ -229,7 +228,7 @@ impl Consuming {
             config.arguments((place != NOWHERE).then_some(place)),
         );
         let doing = format!("consume from the queue `{}`", config.queue);
-        let consumer = consumer.await.map_err(|error| failure(&doing, &error))?;
+        let consumer = link.ask(&doing, consumer).await?;
         shared.groups.restart();
         progress.unbounded();
         let (tell, trouble) = mpsc::channel(2);
@@ -246,7 +245,7 @@ impl Consuming {
             let fetcher = Fetcher {
                 shared: shared.clone(),
                 parking: parking.clone(),
-                acks: Arc::new(Acks::over(link.channel().await?)),
+                acks: Arc::new(Acks::over(link.clone(), link.channel().await?)),
                 trouble: tell,
             };
             tasks.spawn(fetcher.run());
@@ -254,8 +253,8 @@ impl Consuming {
         }
         Ok(Self {
             shared,
+            acks: Arc::new(Acks::over(link.clone(), channel)),
             link,
-            acks: Arc::new(Acks::over(channel)),
             consumer,
             over: None,
             trouble,

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lapin::options::ConfirmSelectOptions;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use trunkline::simulator::{self, Faults, Heard, SendFaults, Simulator};
@@ -132,8 +131,6 @@ impl World {
     /// Hands messages to the broker, all confirmed.
     pub async fn publish(&self, bodies: impl IntoIterator<Item = String>) {
         let channel = self.broker.channel().await;
-        let options = ConfirmSelectOptions::default();
-        channel.confirm_select(options).await.unwrap();
         publish(&channel, QUEUE, bodies).await;
     }
 

@@ -10,7 +10,6 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions,
     QueueBindOptions, QueueDeclareOptions,
@@ -18,11 +17,23 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::task::JoinSet;
 
 /// A queue of several nodes tells nobody what it has confirmed until it has been there for a while.
 pub const SETTLED: Duration = Duration::from_secs(5);
+
+/// For an answer of the broker: it may be coming back, on a machine that has other work.
+const LONGEST: Duration = Duration::from_secs(120);
+
+/// What the broker answers, or a failed test: a client waits for as long as it is let.
+async fn answer<T>(what: &str, asked: impl Future<Output = lapin::Result<T>>) -> T {
+    let answered = tokio::time::timeout(LONGEST, asked).await;
+    let answered = answered.unwrap_or_else(|_| panic!("{what}: RabbitMQ does not answer"));
+    answered.unwrap_or_else(|error| panic!("{what}: {error}"))
+}
 
 static SHARED: tokio::sync::Mutex<Weak<Broker>> = tokio::sync::Mutex::const_new(Weak::new());
 
@@ -123,10 +134,13 @@ impl Broker {
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         self.child = Mutex::new(child.unwrap());
         let started = Instant::now();
-        while Connection::connect(&self.url(), ConnectionProperties::default())
-            .await
-            .is_err()
-        {
+        let url = self.url();
+        let reached = async || {
+            let connected = Connection::connect(&url, ConnectionProperties::default());
+            let connected = tokio::time::timeout(Duration::from_secs(10), connected).await;
+            matches!(connected, Ok(Ok(_)))
+        };
+        while !reached().await {
             assert!(
                 started.elapsed() < Duration::from_secs(180),
                 "RabbitMQ does not start"
@@ -200,8 +214,10 @@ impl Broker {
     }
 
     pub async fn channel(&self) -> Channel {
-        let connection = Connection::connect(&self.url(), ConnectionProperties::default()).await;
-        connection.unwrap().create_channel().await.unwrap()
+        let url = self.url();
+        let connected = Connection::connect(&url, ConnectionProperties::default());
+        let connection = answer("a connection", connected).await;
+        answer("a channel", connection.create_channel()).await
     }
 }
 
@@ -222,10 +238,8 @@ pub async fn declare(channel: &Channel, queue: &str, kind: &str, more: &[(&str, 
         durable: true,
         ..QueueDeclareOptions::default()
     };
-    channel
-        .queue_declare(queue.into(), options, arguments)
-        .await
-        .unwrap();
+    let declared = channel.queue_declare(queue.into(), options, arguments);
+    answer(queue, declared).await;
 }
 
 pub async fn exchange(channel: &Channel, name: &str, queue: &str, key: &str) {
@@ -235,21 +249,17 @@ pub async fn exchange(channel: &Channel, name: &str, queue: &str, key: &str) {
     };
     let none = FieldTable::default;
     let kind = ExchangeKind::Topic;
-    channel
-        .exchange_declare(name.into(), kind, options, none())
-        .await
-        .unwrap();
+    let declared = channel.exchange_declare(name.into(), kind, options, none());
+    answer(name, declared).await;
     let options = QueueBindOptions::default();
     let bound = channel.queue_bind(queue.into(), name.into(), key.into(), options, none());
-    bound.await.unwrap();
+    answer(key, bound).await;
 }
 
 /// Publishes bodies to a queue, all confirmed.
 pub async fn publish(channel: &Channel, queue: &str, bodies: impl IntoIterator<Item = String>) {
-    channel
-        .confirm_select(ConfirmSelectOptions::default())
-        .await
-        .unwrap();
+    let confirming = channel.confirm_select(ConfirmSelectOptions::default());
+    answer("confirms", confirming).await;
     let mut confirms = Vec::new();
     for body in bodies {
         let properties = BasicProperties::default().with_delivery_mode(2);
@@ -261,14 +271,11 @@ pub async fn publish(channel: &Channel, queue: &str, bodies: impl IntoIterator<I
             body.as_bytes(),
             properties,
         );
-        confirms.push(sent.await.unwrap());
+        confirms.push(answer("a message", sent).await);
     }
-    let confirms = futures::stream::iter(confirms).then(|confirm| confirm);
-    assert!(
-        confirms
-            .all(|told| async move { told.unwrap().is_ack() })
-            .await
-    );
+    for confirm in confirms {
+        assert!(answer("a confirmation", confirm).await.is_ack());
+    }
 }
 
 /// How many messages are ready in a queue.
@@ -277,26 +284,28 @@ pub async fn ready(channel: &Channel, queue: &str) -> u32 {
         passive: true,
         ..QueueDeclareOptions::default()
     };
-    let found = channel
-        .queue_declare(queue.into(), options, FieldTable::default())
-        .await;
-    found.unwrap().message_count()
+    let found = channel.queue_declare(queue.into(), options, FieldTable::default());
+    answer(queue, found).await.message_count()
 }
 
 /// Takes all that is ready out of a queue.
 pub async fn drain(channel: &Channel, queue: &str) -> Vec<lapin::message::Delivery> {
     let mut all = Vec::new();
     let options = BasicGetOptions { no_ack: true };
-    while let Some(message) = channel.basic_get(queue.into(), options).await.unwrap() {
+    while let Some(message) = answer(queue, channel.basic_get(queue.into(), options)).await {
         all.push(message.delivery);
     }
     all
 }
 
-/// A way to the broker that can be cut.
+/// A class and a method of AMQP, by their numbers (AMQP 0-9-1, "Class and Method Ids").
+type Method = (u16, u16);
+
+/// A way to the broker that can be cut, and on which answers can be lost.
 pub struct Proxy {
     port: u16,
     under_way: Arc<Mutex<JoinSet<()>>>,
+    withheld: Arc<Mutex<Vec<Method>>>,
     _listening: JoinSet<()>,
 }
 
@@ -307,11 +316,19 @@ impl Proxy {
         let under_way = Arc::new(Mutex::new(JoinSet::new()));
         let mut listening = JoinSet::new();
         let ways = under_way.clone();
+        let withheld: Arc<Mutex<Vec<Method>>> = Arc::default();
+        let lost = withheld.clone();
         listening.spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
+                let lost = lost.clone();
                 ways.lock().unwrap().spawn(async move {
                     if let Ok(mut far) = TcpStream::connect(("127.0.0.1", to)).await {
-                        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                        let (mut from_near, to_near) = near.split();
+                        let (from_far, mut to_far) = far.split();
+                        tokio::select! {
+                            _ = tokio::io::copy(&mut from_near, &mut to_far) => {}
+                            _ = answers(from_far, to_near, &lost) => {}
+                        }
                     }
                 });
             }
@@ -319,8 +336,19 @@ impl Proxy {
         Self {
             port,
             under_way,
+            withheld,
             _listening: listening,
         }
+    }
+
+    /// The next such answer of the broker is lost; all else goes through, heartbeats too.
+    pub fn withhold(&self, method: Method) {
+        self.withheld.lock().unwrap().push(method);
+    }
+
+    /// How many are still to be lost.
+    pub fn withheld(&self) -> usize {
+        self.withheld.lock().unwrap().len()
     }
 
     pub fn port(&self) -> u16 {
@@ -330,5 +358,31 @@ impl Proxy {
     /// All connections are gone; new ones are taken.
     pub fn cut(&self) {
         *self.under_way.lock().unwrap() = JoinSet::new();
+    }
+}
+
+/// Hands over what the broker says, frame by frame (AMQP 0-9-1, 2.3.5), but for what is to be lost.
+async fn answers(
+    from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    lost: &Mutex<Vec<Method>>,
+) -> std::io::Result<()> {
+    let mut from = tokio::io::BufReader::new(from);
+    let mut frame = vec![0; 7];
+    loop {
+        from.read_exact(&mut frame[..7]).await?;
+        let size = u32::from_be_bytes(frame[3..7].try_into().unwrap()) as usize;
+        frame.resize(7 + size + 1, 0);
+        from.read_exact(&mut frame[7..]).await?;
+        let is_lost = frame[0] == 1 && {
+            let number = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+            let method = (number(7), number(9));
+            let mut lost = lost.lock().unwrap();
+            let place = lost.iter().position(|it| *it == method);
+            place.map(|place| lost.remove(place)).is_some()
+        };
+        if !is_lost {
+            to.write_all(&frame).await?;
+        }
     }
 }

@@ -249,7 +249,12 @@ sinks:
     /// Stops it; the ledger adds up.
     pub async fn stop(mut self) -> Ledger {
         drop(self.stop.take());
-        self.task.await.unwrap().unwrap();
+        let stopped = tokio::time::timeout(Duration::from_secs(120), &mut self.task).await;
+        let drawn = || self.observer.ledger().render(140, false);
+        stopped
+            .unwrap_or_else(|_| panic!("it does not stop\n{}", drawn()))
+            .unwrap()
+            .unwrap();
         let ledger = self.observer.ledger();
         let drawn = ledger.render(140, false);
         ledger

@@ -30,6 +30,10 @@ pub const ABOUT: &[About] = &[
         "Longest wait for a connection; default `10s`.",
     ),
     (
+        "request_timeout",
+        "Longest wait for the answer to one request; then another connection is used. Default `30s`.",
+    ),
+    (
         "connection_name",
         "How the broker's lists show it; default `trunkline <node>`.",
     ),

@@ -32,4 +32,11 @@ async fn a_broker_that_does_not_answer_is_told_in_time() {
     };
     let failure = settings.connect("x").await.unwrap_err();
     assert_eq!(failure.losses()[0].cause.reason, "broker_away");
+    // And nothing is left of the connection: it is tried again for ever.
+    let (mut socket, _) = silent.accept().await.unwrap();
+    let mut greeting = Vec::new();
+    let ended = tokio::io::AsyncReadExt::read_to_end(&mut socket, &mut greeting);
+    let ended = tokio::time::timeout(Duration::from_secs(10), ended).await;
+    assert!(ended.is_ok(), "the connection is kept");
+    assert_eq!(greeting, b"AMQP\0\0\x09\x01");
 }

@@ -6,7 +6,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, ExchangeKind};
 
-use super::{failure, short, table_of};
+use super::{Link, short, table_of};
 use crate::failure::Failure;
 use crate::setting::{Fields, Node, Setting, Shape, Value};
 
@@ -143,15 +143,14 @@ impl Queue {
     ///
     /// # Errors
     /// `Fatal` where there is one of this name that is different.
-    pub async fn create(&self, channel: &Channel, name: &str) -> Result<(), Failure> {
+    pub async fn create(&self, link: &Link, channel: &Channel, name: &str) -> Result<(), Failure> {
         let options = QueueDeclareOptions {
             durable: self.durable,
             ..QueueDeclareOptions::default()
         };
         let declared = channel.queue_declare(named(name)?, options, self.arguments.clone());
-        let declared = declared.await;
-        declared.map_err(|error| failure(&format!("declare the queue `{name}`"), &error))?;
-        Ok(())
+        let doing = format!("declare the queue `{name}`");
+        link.ask(&doing, declared).await.map(|_| ())
     }
 }
 
@@ -159,14 +158,14 @@ impl Queue {
 ///
 /// # Errors
 /// `Fatal` where it is not. The channel is closed then.
-pub async fn look_at(channel: &Channel, name: &str) -> Result<(u32, u32), Failure> {
+pub async fn look_at(link: &Link, channel: &Channel, name: &str) -> Result<(u32, u32), Failure> {
     let options = QueueDeclareOptions {
         passive: true,
         ..QueueDeclareOptions::default()
     };
     let found = channel.queue_declare(named(name)?, options, FieldTable::default());
-    let found = found.await;
-    let found = found.map_err(|error| failure(&format!("find the queue `{name}`"), &error))?;
+    let doing = format!("find the queue `{name}`");
+    let found = link.ask(&doing, found).await?;
     Ok((found.message_count(), found.consumer_count()))
 }
 
@@ -176,7 +175,7 @@ impl Exchange {
     ///
     /// # Errors
     /// `Fatal` where it is not there, or is different.
-    pub async fn create(&self, channel: &Channel) -> Result<(), Failure> {
+    pub async fn create(&self, link: &Link, channel: &Channel) -> Result<(), Failure> {
         if self.name.is_empty() {
             return Ok(());
         }
@@ -194,8 +193,8 @@ impl Exchange {
         };
         let name = named(&self.name)?;
         let declared = channel.exchange_declare(name, kind, options, FieldTable::default());
-        let declared = declared.await;
-        declared.map_err(|error| failure(&format!("declare the exchange `{}`", self.name), &error))
+        let doing = format!("declare the exchange `{}`", self.name);
+        link.ask(&doing, declared).await
     }
 
     /// The same one, to be looked for.
@@ -277,21 +276,22 @@ impl Topology {
     /// `Fatal` where something is not there or different.
     pub async fn apply(
         &self,
+        link: &Link,
         channel: &Channel,
         queue: &str,
         declare: Declare,
     ) -> Result<(), Failure> {
         match declare {
             Declare::Nothing => Ok(()),
-            Declare::Passive => look_at(channel, queue).await.map(|_| ()),
+            Declare::Passive => look_at(link, channel, queue).await.map(|_| ()),
             Declare::Create => {
-                self.queue.create(channel, queue).await?;
+                self.queue.create(link, channel, queue).await?;
                 for Binding {
                     exchange,
                     routing_key,
                 } in &self.bindings
                 {
-                    exchange.create(channel).await?;
+                    exchange.create(link, channel).await?;
                     let bound = channel.queue_bind(
                         named(queue)?,
                         named(&exchange.name)?,
@@ -300,7 +300,7 @@ impl Topology {
                         FieldTable::default(),
                     );
                     let doing = format!("bind the queue `{queue}` to `{}`", exchange.name);
-                    bound.await.map_err(|error| failure(&doing, &error))?;
+                    link.ask(&doing, bound).await?;
                 }
                 Ok(())
             }

@@ -6,19 +6,6 @@ use rustls::AlertDescription;
 
 use crate::failure::{Cause, Failure, Kind};
 
-/// The broker's reply code (AMQP 0-9-1, "Reply codes"), where it said one.
-pub fn reply_code(error: &Error) -> Option<u16> {
-    match error.kind() {
-        ErrorKind::ProtocolError(told) => Some(told.get_id()),
-        _ => None,
-    }
-}
-
-/// Whether the broker has what was declared, with other arguments.
-pub fn is_precondition(error: &Error) -> bool {
-    reply_code(error) == Some(406)
-}
-
 /// What can be done about an error met while `doing` something (a clause such as `declare the queue`).
 pub fn failure(doing: &str, error: &Error) -> Failure {
     let (kind, reason, hint) = match error.kind() {

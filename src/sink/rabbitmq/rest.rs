@@ -6,7 +6,7 @@ use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
 
 use super::config::Config;
-use crate::client::amqp::{Settings, failure, short};
+use crate::client::amqp::{Link, Settings, short};
 use crate::failure::Failure;
 use crate::layer::{Queued, Resting};
 
@@ -96,7 +96,7 @@ impl Queue {
         let channel = link.channel().await?;
         let (mut kept, mut seen, mut bytes) = (Vec::new(), 0, 0);
         while seen < MOST_MESSAGES && bytes < MOST_BYTES {
-            let Some((tag, body)) = self.get(&channel).await? else {
+            let Some((tag, body)) = self.get(&link, &channel).await? else {
                 break;
             };
             (seen, bytes) = (seen + 1, bytes + body.len());
@@ -106,8 +106,8 @@ impl Queue {
             }
             match answers.recv().await {
                 Some(true) => {
-                    let gone = channel.basic_ack(tag, BasicAckOptions::default()).await;
-                    gone.map_err(|error| failure("remove a letter", &error))?;
+                    let gone = channel.basic_ack(tag, BasicAckOptions::default());
+                    link.ask("remove a letter", gone).await?;
                 }
                 Some(false) | None => kept.push(tag),
             }
@@ -118,17 +118,17 @@ impl Queue {
                 multiple: true,
                 requeue: true,
             };
-            let back = channel.basic_nack(*last, back).await;
-            back.map_err(|error| failure("give letters back", &error))?;
+            let back = channel.basic_nack(*last, back);
+            link.ask("give letters back", back).await?;
         }
         link.close().await;
         Ok(())
     }
 
-    async fn get(&self, channel: &Channel) -> Result<Option<(u64, Vec<u8>)>, Failure> {
+    async fn get(&self, link: &Link, channel: &Channel) -> Result<Option<(u64, Vec<u8>)>, Failure> {
         let name = short(&self.name).unwrap_or_default();
-        let got = channel.basic_get(name, BasicGetOptions::default()).await;
-        let got = got.map_err(|error| failure("read the queue", &error))?;
+        let got = channel.basic_get(name, BasicGetOptions::default());
+        let got = link.ask("read the queue", got).await?;
         Ok(got.map(|message| (message.delivery.delivery_tag, message.delivery.data)))
     }
 }

@@ -5,11 +5,14 @@
 //! frames were on their way goes together in the next turn.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::join_all;
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
+
+use crate::client::amqp::Link;
+use crate::failure::Failure;
 
 /// How it stands with a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +126,7 @@ impl Tags {
 
 /// A channel whose messages are to be answered.
 pub(super) struct Acks {
+    link: Arc<Link>,
     channel: Channel,
     tags: Mutex<Tags>,
     /// Who speaks: what is told out of turn would name a tag that was told of already, which is an error.
@@ -130,8 +134,9 @@ pub(super) struct Acks {
 }
 
 impl Acks {
-    pub fn over(channel: Channel) -> Self {
+    pub fn over(link: Arc<Link>, channel: Channel) -> Self {
         Self {
+            link,
             channel,
             tags: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
@@ -140,6 +145,11 @@ impl Acks {
 
     fn tags(&self) -> std::sync::MutexGuard<'_, Tags> {
         self.tags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that the channel is of.
+    pub fn link(&self) -> &Link {
+        &self.link
     }
 
     /// The channel, to say something else on it.
@@ -164,27 +174,30 @@ impl Acks {
         let words = self.tags().take();
         let told = words.into_iter().map(|word| self.tell(word));
         for outcome in join_all(told).await {
-            if let Err(error) = outcome {
-                tracing::debug!(%error, "the broker could not be told: it delivers again");
+            if let Err(failure) = outcome {
+                tracing::debug!(%failure, "the broker could not be told: it delivers again");
                 return;
             }
         }
     }
 
-    async fn tell(&self, word: Word) -> lapin::Result<()> {
+    async fn tell(&self, word: Word) -> Result<(), Failure> {
         let ack = |multiple| BasicAckOptions { multiple };
-        match word {
-            Word::UpTo(tag) => self.channel.basic_ack(tag, ack(true)).await,
-            Word::Done(tag) => self.channel.basic_ack(tag, ack(false)).await,
-            Word::Back(tag) => {
-                // Not a rejection, which brokers from 4.3 on count as the message's own fault.
-                let back = BasicNackOptions {
-                    multiple: false,
-                    requeue: true,
-                };
-                self.channel.basic_nack(tag, back).await
+        let told = async {
+            match word {
+                Word::UpTo(tag) => self.channel.basic_ack(tag, ack(true)).await,
+                Word::Done(tag) => self.channel.basic_ack(tag, ack(false)).await,
+                Word::Back(tag) => {
+                    // Not a rejection, which brokers from 4.3 on count as the message's own fault.
+                    let back = BasicNackOptions {
+                        multiple: false,
+                        requeue: true,
+                    };
+                    self.channel.basic_nack(tag, back).await
+                }
             }
-        }
+        };
+        self.link.ask("answer a message", told).await
     }
 }
 

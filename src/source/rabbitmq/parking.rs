@@ -21,7 +21,7 @@ use super::acks::Acks;
 use super::config::Parking;
 use super::decode::{FIRST_EXCHANGE, FIRST_KEY};
 use super::groups::{Due, Item};
-use crate::client::amqp::{Link, Queue, failure, short};
+use crate::client::amqp::{Link, Queue, short};
 use crate::failure::{Failure, Kind};
 use crate::layer::Backoff;
 use crate::stage::Checkpoint;
@@ -138,8 +138,7 @@ impl Publisher {
         let link = self.shared.config.broker.connect(&who).await?;
         let channel = link.channel().await?;
         let confirmed = channel.confirm_select(ConfirmSelectOptions::default());
-        let confirmed = confirmed.await;
-        confirmed.map_err(|error| failure("have messages confirmed", &error))?;
+        link.ask("have messages confirmed", confirmed).await?;
         Ok(Open {
             link,
             channel,
@@ -158,7 +157,9 @@ impl Publisher {
             *open = Some(self.open().await?);
         }
         let Some(Open {
-            channel, declared, ..
+            link,
+            channel,
+            declared,
         }) = open
         else {
             return Ok(());
@@ -170,7 +171,7 @@ impl Publisher {
             // of these are on their way, the later ones would be in it before the first.
             let anew = remember(&self.shared, group).await?;
             if anew || !declared.contains(group) {
-                queue(&self.parking).create(channel, &name).await?;
+                queue(&self.parking).create(link, channel, &name).await?;
                 declared.insert(group.clone());
             }
             let key = short(&name).unwrap_or_default();
@@ -180,27 +181,25 @@ impl Publisher {
             };
             let properties = properties(message);
             let sent = channel.basic_publish("".into(), key, options, &message.data, properties);
-            confirms.push(
-                sent.await
-                    .map_err(|error| failure("park a message", &error))?,
-            );
+            confirms.push(link.ask("park a message", sent).await?);
         }
         let (mut refused, mut left, mut done) = (HashSet::new(), Vec::new(), Vec::new());
         let mut lost = None;
         for (confirm, parked) in confirms.into_iter().zip(std::mem::take(batch)) {
-            let taken = match (&lost, confirm.await) {
-                (None, Ok(Confirmation::Ack(None))) => !refused.contains(&parked.group),
-                (None, Ok(Confirmation::Ack(Some(_)))) => {
-                    // The queue was taken away: it is made anew.
-                    declared.remove(&parked.group);
-                    false
-                }
-                (None, Err(error)) => {
-                    lost = Some(failure("park a message", &error));
-                    false
-                }
-                _ => false,
-            };
+            let taken = lost.is_none()
+                && match link.ask("park a message", confirm).await {
+                    Ok(Confirmation::Ack(None)) => !refused.contains(&parked.group),
+                    Ok(Confirmation::Ack(Some(_))) => {
+                        // The queue was taken away: it is made anew.
+                        declared.remove(&parked.group);
+                        false
+                    }
+                    Ok(_) => false,
+                    Err(failure) => {
+                        lost = Some(failure);
+                        false
+                    }
+                };
             if taken {
                 done.push(parked);
             } else {
@@ -318,8 +317,9 @@ impl Fetcher {
     async fn keep_all(&self) -> Result<(), Failure> {
         for group in self.shared.groups.all_parked() {
             if let Some(name) = self.parking.queue_of(&group) {
+                let acks = &self.acks;
                 queue(&self.parking)
-                    .create(self.acks.channel(), &name)
+                    .create(acks.link(), acks.channel(), &name)
                     .await?;
             }
         }
@@ -353,13 +353,13 @@ impl Fetcher {
         let Some(name) = self.parking.queue_of(group) else {
             return Ok(None);
         };
-        let channel = self.acks.channel();
+        let (link, channel) = (self.acks.link(), self.acks.channel());
         if declared.insert(group.clone()) {
-            queue(&self.parking).create(channel, &name).await?;
+            queue(&self.parking).create(link, channel, &name).await?;
         }
         let key = short(&name).unwrap_or_default();
-        let got = channel.basic_get(key, BasicGetOptions::default()).await;
-        let got = got.map_err(|error| failure("read a parked message", &error))?;
+        let got = channel.basic_get(key, BasicGetOptions::default());
+        let got = link.ask("read a parked message", got).await?;
         Ok(got.map(|message| message.delivery))
     }
 

@@ -1,7 +1,7 @@
 //! What a look at the broker shows before anything runs.
 
 use super::config::Config;
-use crate::client::amqp::{Declare, Link, QueueKind, Settings, failure, look_at, short};
+use crate::client::amqp::{Declare, Link, QueueKind, Settings, look_at, short};
 use crate::failure::Failure;
 use crate::layer::{Finding, Grade};
 use lapin::options::QueueDeclareOptions;
@@ -22,7 +22,7 @@ impl Config {
         let link = self.broker.connect("probe").await?;
         let place = self.broker.place();
         found.push(Finding::new(Grade::Good, format!("{place} takes us in")));
-        let there = look_at(&link.channel().await?, &self.queue).await;
+        let there = look_at(&link, &link.channel().await?, &self.queue).await;
         match there {
             Ok((messages, consumers)) => {
                 let queue = &self.queue;
@@ -57,20 +57,21 @@ impl Config {
         };
         let arguments: FieldTable = self.topology.queue.arguments.clone();
         let name = short(&self.queue)?;
-        let declared = channel.queue_declare(name, options, arguments).await;
+        let declared = channel.queue_declare(name, options, arguments);
         let kind = self.topology.queue.kind.name();
+        let doing = format!("agree that it is the {kind} queue that `topology` describes");
+        let declared = link.ask(&doing, declared).await;
         match declared {
             Ok(_) => {
                 let told = format!("it is the {kind} queue that `topology` describes");
                 Some(Finding::new(Grade::Good, told))
             }
-            Err(error) => {
+            Err(failure) => {
                 let grade = match self.declare {
                     Declare::Create => Grade::Error,
                     Declare::Passive | Declare::Nothing => Grade::Warning,
                 };
-                let doing = format!("agree that it is the {kind} queue that `topology` describes");
-                Some(Finding::new(grade, failure(&doing, &error).to_string()))
+                Some(Finding::new(grade, failure.to_string()))
             }
         }
     }
