@@ -5,9 +5,12 @@
 //! and of a file of 500 lines, and `run` until `/health/ready` answers 200 and until a pipeline without
 //! input has ended. `RUNS=20` makes it shorter.
 
+#[path = "../tests/kit/ports.rs"]
+mod ports;
+
 use std::fmt::Write;
 use std::io::{Read, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -82,8 +85,7 @@ fn ended(file: &Path) -> Duration {
 
 /// Until the interface says that all sources are pulled.
 fn ready(file: &Path) -> Duration {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
-    let address = port.expect("a port");
+    let address = SocketAddr::from(([127, 0, 0, 1], ports::free()));
     let text = format!(
         "version: 1\nname: serving\nstate: {{ type: memory }}\napi: {{ address: \"{address}\" }}\n\
          dead_letter: {{ type: blackhole }}\nsources: {{ in: {{ type: stdin }} }}\n\

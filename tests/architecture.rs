@@ -57,10 +57,10 @@ fn rules() -> Rules {
         let line = line.split(" # ").next().unwrap().trim_end();
         if let Some(found) = level.captures(line) {
             let number = found[1].parse().unwrap();
-            let names = found[2].split_whitespace();
-            rules
-                .levels
-                .extend(names.map(|name| (name.to_owned(), number)));
+            for name in found[2].split_whitespace() {
+                let before = rules.levels.insert(name.to_owned(), number);
+                assert_eq!(before, None, "`{name}` has two levels");
+            }
         } else if let Some(found) = arrow.captures(line) {
             let (from, to) = (found[1].to_owned(), found[3].split_whitespace());
             let to = to.map(str::to_owned);
@@ -399,6 +399,22 @@ fn nothing_is_left_to_be_done() {
         let found = unsound.find(&source.code).map(|hit| hit.as_str());
         assert_eq!(found, None, "{file}");
     }
+}
+
+/// What was built for the tests is used for fuzzing as it is.
+#[test]
+fn fuzzing_builds_libraries_as_tests_do() {
+    let packages = |file: &str| {
+        let text = fs::read_to_string(file).unwrap();
+        let parts = text.split("\n[").map(|part| part.trim_end().to_owned());
+        let of_packages = |part: &String| part.starts_with("profile.dev.package.");
+        let mut packages: Vec<_> = parts.filter(of_packages).collect();
+        packages.sort();
+        packages
+    };
+    let ours = packages("Cargo.toml");
+    assert!(ours.len() > 10, "{ours:?}");
+    assert_eq!(ours, packages("fuzz/Cargo.toml"));
 }
 
 #[test]

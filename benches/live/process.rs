@@ -1,7 +1,10 @@
 //! The pipeline in its process, and what processes and threads cost (proc(5)).
 
+#[path = "../../tests/kit/ports.rs"]
+mod ports;
+
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -25,7 +28,7 @@ impl Pipeline {
         let _ = fs::remove_dir_all(&state);
         let summary = folder.join("summary.json");
         let yaml = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/pipelines/live.yaml");
-        let api = free_port();
+        let api = SocketAddr::from(([127, 0, 0, 1], ports::free()));
         let child = Command::new(env!("CARGO_BIN_EXE_trunkline"))
             .args(["run", "--log-level", "warn", "--summary"])
             .arg(&summary)
@@ -90,11 +93,6 @@ impl Drop for Pipeline {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback has a port");
-    listener.local_addr().expect("it is bound")
 }
 
 /// CPU seconds so far of this process's threads of this name.

@@ -189,12 +189,11 @@ impl Guest {
         let host = Host {
             ears: ears.clone(),
             room,
-            due: Due::of(CONFIGURE_TIME),
+            due: Due::of(Duration::ZERO),
         };
         let mut store = Store::new(&program.machine.engine, host);
         store.limiter(|host| &mut host.room);
         store.set_hostcall_fuel(limits.answer);
-        store.set_epoch_deadline(steps(CONFIGURE_TIME));
         store.epoch_deadline_callback(|store| {
             let rest = store.data().due.rest();
             Ok(match rest.is_zero() {
@@ -202,6 +201,7 @@ impl Guest {
                 false => UpdateDeadline::Continue(steps(rest)),
             })
         });
+        allow(&mut store, CONFIGURE_TIME);
         let _call = program.machine.call();
         let (answered, apply) = start(program, &mut store, config).map_err(|error| {
             let detail = match fault_of(&error, &mut store.data_mut().room) {
@@ -234,9 +234,7 @@ impl Guest {
     pub fn apply(&mut self, events: &[Event]) -> Result<Vec<Outcome>, Fault> {
         let bodies: Vec<_> = events.iter().map(Event::json).collect();
         let batch = wire::Batch::of(events, &bodies);
-        self.store.set_epoch_deadline(steps(self.time));
-        self.store.data_mut().due = Due::of(self.time);
-        self.store.data_mut().room.denied = false;
+        allow(&mut self.store, self.time);
         let called = {
             let _call = self.program.machine.call();
             let typed: wasmtime::Result<Apply<'_>> = self.apply.typed(&self.store);
@@ -254,6 +252,14 @@ impl Guest {
             }
         }
     }
+}
+
+/// A call that begins now may take so much processor time of this thread.
+fn allow(store: &mut Store<Host>, time: Duration) {
+    store.set_epoch_deadline(steps(time));
+    let host = store.data_mut();
+    host.due = Due::of(time);
+    host.room.denied = false;
 }
 
 /// What `configure` answered, and `apply` to be called.
