@@ -173,6 +173,14 @@ impl TransformPart for Config {
         matches!(self, Self::CausalReorder(_))
     }
 
+    fn remembered(&self, table: &Table, now: u64) -> Result<Option<u64>, Failure> {
+        match self {
+            Self::CausalReorder(_) => causal_reorder::Config::remembered(table).map(Some),
+            Self::Dedup(config) => config.remembered(table, now).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     fn build(&self, context: TransformContext) -> Result<Stage, Failure> {
         Ok(match self {
             Self::CausalReorder(config) => {

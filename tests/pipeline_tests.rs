@@ -104,7 +104,7 @@ fn clocks_restarts_and_failures_of_sinks_act_as_in_a_run() {
     let output = trunkline(root(), &["test", file.to_str().unwrap()]);
     assert!(output.status.success(), "{}", stdout(&output));
     assert!(
-        stdout(&output).ends_with("\n9 passed, 0 failed\n"),
+        stdout(&output).ends_with("\n10 passed, 0 failed\n"),
         "{}",
         stdout(&output)
     );
@@ -143,7 +143,7 @@ fn what_is_wrong_is_shown_at_its_place_with_the_difference() {
         (Some(0), Some(2))
     );
     let problem = &told["tests"][0]["problems"][0];
-    assert_eq!(problem["line"].as_u64(), Some(16), "{problem}");
+    assert_eq!(problem["line"].as_u64(), Some(17), "{problem}");
     let signs: Vec<&str> = problem["difference"]
         .as_array()
         .unwrap()

@@ -103,6 +103,14 @@ pub trait TransformPart: Send {
     fn stay_home(&mut self) -> Option<&'static str> {
         None
     }
+    /// How many keys another start at this time (milliseconds since 1970) would find in the table that all
+    /// of its lanes have; `None` where it remembers none by key.
+    ///
+    /// # Errors
+    /// Fatal when the state store cannot be read.
+    fn remembered(&self, _: &Table, _now: u64) -> Result<Option<u64>, Failure> {
+        Ok(None)
+    }
     /// Builds the node in front of its outputs; behind a partitioned edge once for each lane.
     ///
     /// # Errors

@@ -109,6 +109,15 @@ impl Config {
         })
     }
 
+    /// How many keys the table remembers that another start at this time (milliseconds since 1970) would
+    /// still know.
+    ///
+    /// # Errors
+    /// Fatal when the state store cannot be read.
+    pub fn remembered(&self, table: &Table, now: u64) -> Result<u64, Failure> {
+        log::remembered(table, self.window, now)
+    }
+
     /// Shows every path, to be interned before [`Dedup::open`].
     pub fn paths(&mut self, visit: &mut dyn FnMut(&mut Path)) {
         self.key.iter_mut().for_each(visit);

@@ -302,6 +302,10 @@ pub(super) const PIPELINE: &[About] = &[
         "tests.expect.messages",
         "Messages with properties and body, as text: a list of all of them, or as for events.",
     ),
+    (
+        "tests.expect.remembers",
+        "Of a `dedup` or `causal_reorder`: keys that the state has of it, which another start would find.",
+    ),
     ("tests.expect.metrics", "Its figures in the ledger."),
     ("tests.expect.metrics.received", "Events that it was given."),
     (

@@ -31,6 +31,8 @@ pub struct NodeExpect {
     pub leaves: Vec<(Stream, Things)>,
     /// Its figures in the ledger.
     pub figures: Option<Figures>,
+    /// Of a transform: how many keys the state has of it, which another start would find.
+    pub remembers: Option<(u64, Span)>,
 }
 
 /// One way to look at what would leave by a sink.
@@ -154,6 +156,12 @@ pub(super) fn read(fields: &mut Fields<'_>, outline: &Outline) -> Expect {
                 leaves.extend(leaving(name, node, f.report()).map(|things| (stream, things)));
             }
         }
+        let is_transform = shape.is_none_or(|it| it.kind == Kind::Transform) && output.is_empty();
+        let remembers = match is_transform {
+            true => f.optional::<u64>("remembers"),
+            false => None,
+        };
+        let remembers = remembers.map(|keys| (keys, f.key_span_of("remembers")));
         let figures = f.section("metrics", &format!("`metrics` of `{}`", key.name), figures);
         f.finish();
         expect.nodes.push(NodeExpect {
@@ -163,6 +171,7 @@ pub(super) fn read(fields: &mut Fields<'_>, outline: &Outline) -> Expect {
             events,
             leaves,
             figures,
+            remembers,
         });
     }
     expect

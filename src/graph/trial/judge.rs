@@ -103,6 +103,19 @@ fn node(expected: &NodeExpect, found: &Found, problems: &mut Vec<Problem>) {
         };
         things(leaves, &list, problems);
     }
+    if let Some((keys, span)) = expected.remembers {
+        let wrong = match found.remembered.get(&expected.node) {
+            Some(Ok(found)) if *found == keys => None,
+            Some(Ok(found)) => Some(format!("expected {keys}, found {found}")),
+            Some(Err(why)) => Some(why.clone()),
+            None => Some("it is not in the pipeline as this test has it".to_owned()),
+        };
+        problems.extend(wrong.map(|wrong| Problem {
+            span,
+            message: format!("`{name}` remembers: {wrong}"),
+            lines: Vec::new(),
+        }));
+    }
     if let Some(figures) = &expected.figures {
         let counts = found.counts.get(&expected.node);
         metrics(

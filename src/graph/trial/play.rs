@@ -52,10 +52,11 @@ pub(super) struct Found {
     pub counts: BTreeMap<String, Counts>,
     /// Alerts that were raised, by node.
     pub alerts: BTreeSet<(String, &'static str)>,
+    /// How many keys the state has of a node, or why that cannot be said; of those that are asked for.
+    pub remembered: HashMap<String, Result<u64, String>>,
 }
 
 /// Plays one test of a file that was checked and has no mistakes, on a
-/// [`runtime`](crate::graph::rehearsal::runtime) of its own.
 /// [`runtime`](crate::graph::rehearsal::runtime) of its own.
 ///
 /// `variables` are those that the file was read with: a test with variables of its own reads it anew.
@@ -71,7 +72,7 @@ pub async fn play(
     });
     let mut stage = Stage::new(own.as_ref().unwrap_or(loaded), components, trial);
     if let Err(failure) = stage.start() {
-        return judge(trial, &stage.found(Some(failure)));
+        return judge(trial, &stage.found(trial, Some(failure)));
     }
     stage.opened().await;
     stage.give(0, &trial.input).await;
@@ -84,7 +85,7 @@ pub async fn play(
         }
     }
     let failure = stage.finish().await;
-    judge(trial, &stage.found(failure))
+    judge(trial, &stage.found(trial, failure))
 }
 
 /// Everything that a test needs, from its beginning to its end.
@@ -361,8 +362,36 @@ impl<'a> Stage<'a> {
         }
     }
 
-    fn found(&mut self, failure: Option<String>) -> Found {
+    /// What another start would find in the state, of the nodes of which something is expected.
+    fn remembered(&self, trial: &Trial) -> HashMap<String, Result<u64, String>> {
+        let mut found = HashMap::new();
+        let asked = |name: &str| {
+            let mut nodes = trial.expect.nodes.iter();
+            nodes.any(|it| it.node == name && it.remembers.is_some())
+        };
+        let fed: Vec<&str> = self.feeds.keys().map(String::as_str).collect();
+        let Some(pipeline) = check_fed(self.loaded, self.components, &fed).pipeline else {
+            return found;
+        };
+        let now = u64::try_from(self.wall.now().as_millisecond()).unwrap_or(0);
+        for node in pipeline.transforms.iter().filter(|it| asked(&it.name)) {
+            let table = self.kept.table(&node.name);
+            let keys = match node.part.remembered(&table, now) {
+                Ok(Some(_)) if pipeline.state == StateSetting::Memory => {
+                    Err("with `state: { type: memory }` nothing is kept for another start".into())
+                }
+                Ok(Some(keys)) => Ok(keys),
+                Ok(None) => Err("it remembers nothing by keys".into()),
+                Err(failure) => Err(failure.to_string()),
+            };
+            found.insert(node.name.to_string(), keys);
+        }
+        found
+    }
+
+    fn found(&mut self, trial: &Trial, failure: Option<String>) -> Found {
         self.read_figures();
+        let remembered = self.remembered(trial);
         let failure = failure.or(self.failure.take());
         let mut events = self.taps.all();
         for (name, feed) in &self.feeds {
@@ -381,6 +410,7 @@ impl<'a> Stage<'a> {
             outcome: self.desk.outcome(None, &feeding, &self.sinks, ledger),
             counts: std::mem::take(&mut self.counts),
             alerts: std::mem::take(&mut self.alerts),
+            remembered,
         }
     }
 }

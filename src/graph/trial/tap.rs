@@ -200,6 +200,10 @@ impl TransformPart for TappedTransform {
         self.part.stay_home()
     }
 
+    fn remembered(&self, table: &Table, now: u64) -> Result<Option<u64>, Failure> {
+        self.part.remembered(table, now)
+    }
+
     fn build(&self, mut context: TransformContext) -> Result<Stage, Failure> {
         context.outputs = self.taps.around(&context.node, context.outputs);
         self.part.build(context)

@@ -149,6 +149,16 @@ impl Config {
         Ok(())
     }
 
+    /// How many conversations the table remembers, of all lanes.
+    ///
+    /// # Errors
+    /// Fatal when the state store cannot be read.
+    pub fn remembered(table: &Table) -> Result<u64, Failure> {
+        let mut conversations = 0;
+        table.scan(&mut |_, _| conversations += 1)?;
+        Ok(conversations)
+    }
+
     /// Counters are not read back from another system; says so.
     pub fn stay_home(&mut self) -> Option<&'static str> {
         self.counters.take()?;

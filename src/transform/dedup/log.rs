@@ -9,7 +9,7 @@
 //! before they are older than the window, since another may need them at the next start.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashSet, VecDeque};
 use std::time::Duration;
 
 use super::key::Fingerprint;
@@ -231,6 +231,17 @@ impl Place {
     fn is_removed_by(self, lane: Lane) -> bool {
         self.number % u64::from(lane.of) == u64::from(lane.index)
     }
+}
+
+/// How many keys the rows of all lanes hold that are younger than the window.
+pub(super) fn remembered(table: &Table, window: Duration, now: u64) -> Result<u64, Failure> {
+    let mut keys = HashSet::new();
+    table.scan(&mut |key, value| {
+        let row = Place::read(key).and_then(|place| read_row(place, value));
+        let young = |row: &Row| Duration::from_millis(now.saturating_sub(row.at)) < window;
+        keys.extend(row.filter(young).into_iter().flat_map(|row| row.keys));
+    })?;
+    Ok(keys.len() as u64)
 }
 
 fn read_row(place: Place, value: &[u8]) -> Option<Row> {
