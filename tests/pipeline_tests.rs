@@ -104,7 +104,7 @@ fn clocks_restarts_and_failures_of_sinks_act_as_in_a_run() {
     let output = trunkline(root(), &["test", file.to_str().unwrap()]);
     assert!(output.status.success(), "{}", stdout(&output));
     assert!(
-        stdout(&output).ends_with("\n10 passed, 0 failed\n"),
+        stdout(&output).ends_with("\n11 passed, 0 failed\n"),
         "{}",
         stdout(&output)
     );
