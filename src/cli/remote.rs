@@ -185,7 +185,7 @@ pub(super) fn named(
         return Err(format!("{} has mistakes: {hint}", tame(word)));
     };
     if pipeline.api.is_none() && at.url.is_none() {
-        let hint = "a running process is asked over it: add `api: { address: 127.0.0.1:9000 }`, or say \
+        let hint = "a running process is asked over it: add `api: { address: 127.0.0.1:9100 }`, or say \
                     where with `--url`";
         return Err(format!("{} has no `api`: {hint}", tame(word)));
     }

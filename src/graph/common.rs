@@ -176,11 +176,11 @@ pub(super) fn delivery(fields: &mut Fields<'_>) -> PumpPolicy {
         .unwrap_or(default)
 }
 
-/// A socket address such as `127.0.0.1:9000`.
+/// A socket address such as `127.0.0.1:9100`.
 pub(super) struct Address(pub std::net::SocketAddr);
 
 impl Setting for Address {
-    const EXPECTED: &'static str = "an address such as 127.0.0.1:9000";
+    const EXPECTED: &'static str = "an address such as 127.0.0.1:9100";
 
     fn shape() -> Shape {
         Shape::Text(Self::EXPECTED)
@@ -194,7 +194,7 @@ impl Setting for Address {
                 let message = format!("{} is not an IP address and a port", node.shown());
                 report
                     .error("bad-address", node.span, message)
-                    .hint("write it as 127.0.0.1:9000");
+                    .hint("write it as 127.0.0.1:9100");
                 None
             }
         }

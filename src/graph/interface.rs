@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn all_of_it_is_read_and_the_token_is_seen_by_nobody() {
-        let api = "{ address: \"127.0.0.1:9000\", token: \"${GOOD}\", protect_metrics: true, \
+        let api = "{ address: \"127.0.0.1:9100\", token: \"${GOOD}\", protect_metrics: true, \
                    cors: [\"https://wall.example\", \"http://127.0.0.1:3000\"], tap: off }";
         let checked = checked(api, &Fixed::new().with("GOOD", "s3same"));
         let interface = checked.pipeline.unwrap().api.unwrap();

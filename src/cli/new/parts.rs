@@ -23,7 +23,7 @@ simulator:
 
 pub(super) const API: &str = r#"
 # Figures, health and a page of what flows, while it runs; `trunkline top` and `tap` ask here.
-api: { address: "${API:-127.0.0.1:9000}" }
+api: { address: "${API:-127.0.0.1:9100}" }
 "#;
 
 /// The settings of a source.

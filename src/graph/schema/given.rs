@@ -173,7 +173,7 @@ pub(super) fn sample(shape: &Shape) -> Given {
     match shape {
         Shape::Text(meaning) => Given::text(match *meaning {
             "a path to a field" => ".x",
-            "an address such as 127.0.0.1:9000" => "127.0.0.1:9000",
+            "an address such as 127.0.0.1:9100" => "127.0.0.1:9100",
             "a type" => "string",
             _ => "x",
         }),
