@@ -6,10 +6,12 @@ mod broker;
 #[path = "rabbitmq/run.rs"]
 mod run;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use broker::{Broker, Proxy, declare, publish, ready};
-use lapin::options::QueueDeleteOptions;
+use broker::{Broker, Proxy, SETTLED, declare, publish, ready};
+use lapin::options::{BasicConsumeOptions, QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
 use run::{Run, With, bodies, complete, pipeline, until};
 use trunkline::graph::Pipeline;
 use trunkline::layer::{Replays, SourceContext, SourcePart, VisitPaths};
@@ -80,6 +82,82 @@ async fn a_request_that_is_not_answered_is_asked_again_on_another_connection() {
     assert_eq!(ready(&channel, "silent").await, 0);
 }
 
+/// What the broker handed out on the connection before is older than all that it hands out now.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_last_connection_had_comes_before_what_lies_behind_it() {
+    let broker = Broker::shared().await;
+    let channel = broker.channel().await;
+    for kind in ["classic", "quorum"] {
+        let proxy = Proxy::start(broker.port()).await;
+        let queue = format!("left-{kind}");
+        declare(&channel, &queue, kind, &[]).await;
+        tokio::time::sleep(SETTLED).await;
+        publish(&channel, &queue, bodies(600, 4)).await;
+        // Most of what is handed out waits here for its turn.
+        let more = format!("prefetch: 100, group_by: .g, max_per_group: 5, {SOON}");
+        let with = With {
+            closed: true,
+            ..With::default()
+        };
+        let url = broker.url_at(proxy.port());
+        let run = Run::reads(&url, &queue, &more, "", with);
+        let handed_out = async || ready(&channel, &queue).await == 500;
+        until("as much is handed out as may be", handed_out).await;
+        let connections = proxy.taken();
+        proxy.leave();
+        until("it comes again", async || proxy.taken() > connections).await;
+        run.shelf.close(false);
+        // Long enough to read what lies behind, short enough to be waited for.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        proxy.tell();
+        let shelf = run.shelf.clone();
+        let each = async || {
+            let all = shelf.all();
+            let all: HashSet<_> = all.iter().map(|it| it.body.to_string()).collect();
+            all.len() == 600
+        };
+        until("each is there", each).await;
+        run.stop().await;
+        complete(&shelf.all(), 600, 4);
+        assert_eq!(ready(&channel, &queue).await, 0);
+    }
+}
+
+/// It cannot be told from the last connection, but by going on.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_consumer_that_came_meanwhile_is_not_waited_for_for_ever() {
+    let broker = Broker::shared().await;
+    let proxy = Proxy::start(broker.port()).await;
+    let channel = broker.channel().await;
+    declare(&channel, "shared", "classic", &[]).await;
+    let url = broker.url_at(proxy.port());
+    let run = Run::reads(&url, "shared", SOON, "", With::default());
+    let consumers = async || {
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let found = channel.queue_declare("shared".into(), options, FieldTable::default());
+        found.await.unwrap().consumer_count()
+    };
+    until("it consumes", async || consumers().await == 1).await;
+    let (options, none) = (BasicConsumeOptions::default(), FieldTable::default());
+    let other = broker.channel().await;
+    let _other = other
+        .basic_consume("shared".into(), "other".into(), options, none)
+        .await
+        .unwrap();
+    proxy.cut();
+    until("the other is alone", async || consumers().await == 1).await;
+    until("both consume", async || consumers().await == 2).await;
+    other.close(200, "done".into()).await.unwrap();
+    publish(&channel, "shared", bodies(100, 4)).await;
+    run.until(100).await;
+    let shelf = run.shelf.clone();
+    run.stop().await;
+    complete(&shelf.all(), 100, 4);
+}
+
 /// And what is parked: the copy may be there or not, the message is not answered until one is known to be.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_whose_parking_is_not_confirmed_is_parked_again() {
@@ -113,7 +191,7 @@ async fn a_message_whose_parking_is_not_confirmed_is_parked_again() {
     let shelf = run.shelf.clone();
     let each = async || {
         let all = shelf.all();
-        let all: std::collections::HashSet<_> = all.iter().map(|it| it.body.to_string()).collect();
+        let all: HashSet<_> = all.iter().map(|it| it.body.to_string()).collect();
         all.len() == 70
     };
     until("each is there", each).await;
@@ -157,8 +235,7 @@ async fn a_message_that_is_answered_too_late_comes_again_and_nothing_is_lost() {
     let shelf = run.shelf.clone();
     until("each is there", async || {
         let all = shelf.all();
-        let each: std::collections::HashSet<_> =
-            all.iter().map(|one| one.body.to_string()).collect();
+        let each: HashSet<_> = all.iter().map(|one| one.body.to_string()).collect();
         each.len() == 300
     })
     .await;

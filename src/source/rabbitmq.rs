@@ -11,7 +11,8 @@
 //! now waits here, unanswered, and the broker hands over no more than `prefetch` of them: nothing spins
 //! between the two. What could not be delivered when the run ends goes back into its queue. When the
 //! connection dies the broker hands the messages that were under way to the next one too: they are
-//! delivered twice, and `dedup` sees that.
+//! delivered twice, and `dedup` sees that. The next one consumes once the broker knows that the last one is
+//! gone: who is earlier gets what lies behind those messages, and then them.
 //!
 //! With `group_by` a delivery holds messages of one group, and each group has a limit of what it has
 //! under way. Order holds within a group, in the queue as in its parking queue; what a crash can do to
@@ -32,7 +33,7 @@ mod probe;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use compact_str::CompactString;
@@ -42,8 +43,9 @@ use lapin::message::Delivery as Message;
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
-use crate::client::amqp::{Link, failure, short};
+use crate::client::amqp::{Link, failure, look_at, short};
 use crate::event::{Batch, Event};
 use crate::failure::{Failure, Kind};
 use crate::layer::{SourceContext, VisitPaths};
@@ -63,6 +65,10 @@ const BATCH_BYTES: usize = 8 << 20;
 const PLACE: &[u8] = b"offset";
 /// Once nothing has come for so long, all that was delivered before has come again.
 const SETTLED: Duration = Duration::from_secs(1);
+/// How long a connection waits at most for the broker to know that the one before it is gone.
+const FAREWELL: Duration = Duration::from_secs(5);
+/// How often it looks.
+const LOOK: Duration = Duration::from_millis(50);
 /// No place is known: it begins where the file says.
 const NOWHERE: u64 = u64::MAX;
 
@@ -87,6 +93,8 @@ struct Shared {
     place: AtomicU64,
     /// It was open once: what is missing now was taken away and may come back.
     known: AtomicBool,
+    /// How many others consumed from the queue when this one came; as many as may be before it did.
+    others: AtomicU32,
 }
 
 impl Shared {
@@ -117,7 +125,39 @@ impl Shared {
             parked: AtomicI64::new(0),
             place: AtomicU64::new(place),
             known: AtomicBool::new(false),
+            others: AtomicU32::new(u32::MAX),
         })
+    }
+
+    /// Waits until the broker knows that the connection before this one is gone. It is told from others that
+    /// consume by their number alone: where another came meanwhile, it is waited for as long as can be.
+    async fn alone(&self, link: &Link) -> Result<(), Failure> {
+        let config = &self.config;
+        if config.is_stream() || config.topology.queue.is_of_one() {
+            return Ok(());
+        }
+        let channel = link.channel().await?;
+        let latest = Instant::now() + FAREWELL;
+        loop {
+            let others = match look_at(link, &channel, &config.queue).await {
+                Ok((_, others)) => others,
+                // Who may not look may still consume, and is told the rest there.
+                Err(failure) if failure.kind() == Kind::Fatal => return Ok(()),
+                Err(failure) => return Err(failure),
+            };
+            let over = Instant::now() >= latest;
+            if others <= self.others.load(Ordering::Relaxed) || over {
+                if over {
+                    let node = &*self.node;
+                    let told = "the queue has more consumers than before: if one is the connection that was lost, \
+                                what the broker takes back from it comes later";
+                    tracing::warn!(node, others, "{told}");
+                }
+                self.others.store(others, Ordering::Relaxed);
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// So many more messages are parked, as far as is known since the start.
@@ -216,6 +256,7 @@ impl Consuming {
             .await?;
         let qos = channel.basic_qos(config.prefetch.get(), BasicQosOptions::default());
         link.ask("say the prefetch", qos).await?;
+        shared.alone(&link).await?;
         let place = shared.place.load(Ordering::Relaxed);
         let options = BasicConsumeOptions {
             exclusive: config.consumer.exclusive,

@@ -7,6 +7,7 @@ mod ports;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// A queue of several nodes tells nobody what it has confirmed until it has been there for a while.
@@ -301,11 +303,21 @@ pub async fn drain(channel: &Channel, queue: &str) -> Vec<lapin::message::Delive
 /// A class and a method of AMQP, by their numbers (AMQP 0-9-1, "Class and Method Ids").
 type Method = (u16, u16);
 
+/// Of the first connections of a way, how many the client has lost, and of how many the broker knows it.
+#[derive(Clone, Copy, Default)]
+struct Left {
+    near: usize,
+    far: usize,
+}
+
 /// A way to the broker that can be cut, and on which answers can be lost.
 pub struct Proxy {
     port: u16,
     under_way: Arc<Mutex<JoinSet<()>>>,
     withheld: Arc<Mutex<Vec<Method>>>,
+    /// How many connections were made.
+    taken: Arc<AtomicUsize>,
+    left: watch::Sender<Left>,
     _listening: JoinSet<()>,
 }
 
@@ -318,16 +330,25 @@ impl Proxy {
         let ways = under_way.clone();
         let withheld: Arc<Mutex<Vec<Method>>> = Arc::default();
         let lost = withheld.clone();
+        let taken: Arc<AtomicUsize> = Arc::default();
+        let count = taken.clone();
+        let (left, leaving) = watch::channel(Left::default());
         listening.spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
-                let lost = lost.clone();
+                let (lost, mut leaving) = (lost.clone(), leaving.clone());
+                let number = count.fetch_add(1, Ordering::Relaxed);
                 ways.lock().unwrap().spawn(async move {
                     if let Ok(mut far) = TcpStream::connect(("127.0.0.1", to)).await {
                         let (mut from_near, to_near) = near.split();
                         let (from_far, mut to_far) = far.split();
-                        tokio::select! {
-                            _ = tokio::io::copy(&mut from_near, &mut to_far) => {}
-                            _ = answers(from_far, to_near, &lost) => {}
+                        let is_left = tokio::select! {
+                            _ = tokio::io::copy(&mut from_near, &mut to_far) => false,
+                            _ = answers(from_far, to_near, &lost) => false,
+                            _ = leaving.wait_for(|left| number < left.near) => true,
+                        };
+                        if is_left {
+                            drop(near);
+                            let _ = leaving.wait_for(|left| number < left.far).await;
                         }
                     }
                 });
@@ -337,6 +358,8 @@ impl Proxy {
             port,
             under_way,
             withheld,
+            taken,
+            left,
             _listening: listening,
         }
     }
@@ -353,6 +376,21 @@ impl Proxy {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// All connections are gone for the client; the broker does not know.
+    pub fn leave(&self) {
+        self.left.send_modify(|left| left.near = self.taken());
+    }
+
+    /// Now it knows.
+    pub fn tell(&self) {
+        self.left.send_modify(|left| left.far = left.near);
+    }
+
+    /// How many connections were made.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// All connections are gone; new ones are taken.

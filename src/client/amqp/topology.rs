@@ -139,6 +139,12 @@ impl Queue {
         }
     }
 
+    /// Whether the broker hands messages to one consumer at a time (`x-single-active-consumer`).
+    pub fn is_of_one(&self) -> bool {
+        let single = self.arguments.inner().get("x-single-active-consumer");
+        matches!(single, Some(AMQPValue::Boolean(true)))
+    }
+
     /// Makes it where it is not.
     ///
     /// # Errors
