@@ -3,9 +3,10 @@
 # Genesys Cloud and with moto, s3s-fs, and Azurite on node (`.ci/servers` installs what is missing).
 
 # Seconds for each fuzz target, and more flags of libFuzzer (such as a seed, for the same inputs
-# again).
+# again), and of cargo.
 SECONDS ?= 60
 FUZZ_FLAGS ?=
+FUZZ_BUILD ?=
 # What waits most of the time, for servers or for the clock, in two rows beside all other tests.
 CLOUDS := backfill bucket conversations export_to_warehouse live s3_export warehouse_bigquery \
 	warehouse_snowflake
@@ -59,7 +60,7 @@ bench:
 ## Each fuzz target for SECONDS; what it finds lies in fuzz/artifacts and belongs, once it is
 ## mended, into fuzz/regressions. The libraries are those that were built for the tests.
 fuzz:
-	cd fuzz && RUSTC_WRAPPER=$(CURDIR)/fuzz/instrumented cargo build --locked --target-dir ../target
+	cd fuzz && RUSTC_WRAPPER=$(CURDIR)/fuzz/instrumented cargo build --locked --target-dir ../target $(FUZZ_BUILD)
 	@for target in $(FUZZ_TARGETS); do \
 		echo "== $$target for $(SECONDS) s"; \
 		mkdir -p fuzz/corpus/$$target fuzz/artifacts/$$target; \
