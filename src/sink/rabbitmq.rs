@@ -19,6 +19,7 @@ mod template;
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -50,6 +51,8 @@ pub struct Rabbitmq {
     /// For a whole batch; the write's own time-out is a little longer.
     limit: Duration,
     link: Arc<Mutex<Option<Arc<Open>>>>,
+    /// The alert says that the broker takes nothing.
+    is_told: Arc<AtomicBool>,
 }
 
 /// A connection, and its channels that nobody uses. Each write has one of its own: a message that comes
@@ -70,6 +73,7 @@ impl Config {
             meter: context.meter.clone(),
             limit: context.policy.timeout * 9 / 10,
             link: Arc::default(),
+            is_told: Arc::default(),
         }
     }
 
@@ -232,21 +236,34 @@ impl Rabbitmq {
         let Some(reason) = reason else {
             return Ok(());
         };
-        let failure = blocked_by(&reason);
-        self.meter
-            .alert("broker_blocked", failure.to_string(), true);
+        self.tell(Some(&reason));
         let free = timeout_at(until, blocked.wait_for(Option::is_none)).await;
         match free {
             Ok(Ok(_)) => {
-                self.meter
-                    .alert("broker_blocked", "the broker takes messages again", false);
+                self.tell(None);
                 Ok(())
             }
             Ok(Err(_)) => Err(Failure::disconnected(
                 "broker_away",
                 "the connection is gone",
             )),
-            Err(_) => Err(failure),
+            Err(_) => Err(blocked_by(&reason)),
+        }
+    }
+
+    /// Raises the alert that the broker takes nothing, for this reason, or clears it.
+    fn tell(&self, blocked: Option<&str>) {
+        let was = self.is_told.swap(blocked.is_some(), Ordering::Relaxed);
+        match blocked {
+            Some(reason) => {
+                let told = blocked_by(reason).to_string();
+                self.meter.alert("broker_blocked", told, true);
+            }
+            None if was => {
+                let told = "the broker takes messages again";
+                self.meter.alert("broker_blocked", told, false);
+            }
+            None => {}
         }
     }
 
@@ -256,12 +273,8 @@ impl Rabbitmq {
         let mut was = false;
         loop {
             let reason = blocked.borrow_and_update().clone();
-            if let Some(reason) = &reason {
-                let told = blocked_by(reason).to_string();
-                self.meter.alert("broker_blocked", told, true);
-            } else if was {
-                self.meter
-                    .alert("broker_blocked", "the broker takes messages again", false);
+            if reason.is_some() || was {
+                self.tell(reason.as_deref());
             }
             was = reason.is_some();
             if blocked.changed().await.is_err() {
@@ -336,7 +349,13 @@ impl Rabbitmq {
                 self.give_up(&open).await;
                 Err(failure)
             }
-            (Ok(()), _) => Ok(()),
+            (Ok(()), blocked) => {
+                // It may have said so while nothing was under way.
+                if blocked.is_none() {
+                    self.tell(None);
+                }
+                Ok(())
+            }
         };
         outcome.answer(messages, ended)
     }
